@@ -1,0 +1,120 @@
+//! Why a backend was picked, and the others were not.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::{Admission, BackendId, Slot};
+
+/// One backend that a picker looked at.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Considered<K = Slot> {
+    /// Which one.
+    pub backend: K,
+    /// What the policy made of it: the lower, the better, in the policy's own unit.
+    pub score: f64,
+}
+
+impl<K> Considered<K> {
+    /// A backend and its score.
+    pub const fn new(backend: K, score: f64) -> Self {
+        Self { backend, score }
+    }
+}
+
+/// One backend that could not be picked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Excluded {
+    /// Which one.
+    pub backend: BackendId,
+    /// Why not.
+    pub reason: Reason,
+}
+
+/// Why a backend could not be picked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The operator took it out of service.
+    Disabled,
+    /// It is down.
+    Down,
+    /// It drains: only its established sessions get through.
+    Draining,
+    /// Its weight is 0.
+    WeightZero,
+    /// This request has tried it.
+    Tried,
+    /// It has as many requests in flight as it may.
+    Full {
+        /// The limit that was hit.
+        limit: u32,
+    },
+    /// It is a backup of this tier, and a better tier has served the request.
+    Backup {
+        /// Its tier; 0 is the best.
+        tier: u8,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disabled => f.write_str("disabled"),
+            Self::Down => f.write_str("down"),
+            Self::Draining => f.write_str("draining"),
+            Self::WeightZero => f.write_str("weight 0"),
+            Self::Tried => f.write_str("tried before"),
+            Self::Full { limit } => write!(f, "full: {limit} in flight"),
+            Self::Backup { tier } => write!(f, "backup (tier {tier})"),
+        }
+    }
+}
+
+/// The account of one pick: who was considered with what score, who was excluded and why.
+///
+/// Its `Display` is a line a backend, for a log or a person.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Explanation {
+    /// Who was picked; nobody, if the pick failed.
+    pub picked: Option<BackendId>,
+    /// Whom the policy looked at, in that order. One that is in here twice was looked at twice.
+    pub considered: Vec<Considered<BackendId>>,
+    /// Who could not be picked.
+    pub excluded: Vec<Excluded>,
+    /// Whether a pin named the backend, so that no policy was asked.
+    pub pinned: bool,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.picked {
+            Some(id) if self.pinned => writeln!(f, "picked {id}: the request is pinned to it")?,
+            Some(id) => writeln!(f, "picked {id}")?,
+            None => writeln!(f, "picked nobody")?,
+        }
+        for Considered { backend, score } in &self.considered {
+            writeln!(f, "  considered {backend}: score {score}")?;
+        }
+        for Excluded { backend, reason } in &self.excluded {
+            writeln!(f, "  excluded {backend}: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Reason {
+    /// The reason behind an admission that is not `New`, given what led to it.
+    pub const fn of(
+        admission: Admission,
+        admin: crate::Admin,
+        health: crate::Health,
+    ) -> Option<Self> {
+        match (admission, health, admin) {
+            (Admission::New, _, _) => None,
+            (_, _, crate::Admin::Disabled) => Some(Self::Disabled),
+            (_, crate::Health::Down, _) => Some(Self::Down),
+            (_, _, crate::Admin::Draining) => Some(Self::Draining),
+            (_, _, crate::Admin::Enabled) => Some(Self::WeightZero),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The traits: a policy builds pickers, a picker picks.
+
+use alloc::sync::Arc;
+use core::any::Any;
+
+use crate::{BackendId, Instant, Load, LoadReport, PickContext, Sample, Slot, Weight};
+
+/// The recipe by which a pool chooses: it builds a [`Picker`] for each snapshot.
+///
+/// # A policy of your own
+/// A policy that always takes the admitted backend with the smallest id, and the next one when a
+/// request has tried that:
+///
+/// ```
+/// use equipoise_core::{BackendId, PickContext, Picker, Policy, Slot, View};
+///
+/// struct SmallestId;
+///
+/// struct ById(Vec<(BackendId, Slot)>);
+///
+/// impl Policy for SmallestId {
+///     type Picker = ById;
+///
+///     fn build(&self, view: &View<'_>, _previous: Option<&ById>) -> ById {
+///         let mut list: Vec<_> = view.admitted().map(|(slot, member, _)| (member.id, slot)).collect();
+///         list.sort();
+///         ById(list)
+///     }
+/// }
+///
+/// impl Picker for ById {
+///     fn pick(&self, context: &mut PickContext<'_>) -> Option<Slot> {
+///         self.0.iter().map(|&(_, slot)| slot).find(|&slot| !context.tried().contains(slot))
+///     }
+/// }
+/// ```
+///
+/// Run it through the contract suite of `equipoise-testkit` to learn whether it keeps its side of
+/// the bargain.
+pub trait Policy: Send + Sync {
+    /// What [`build`](Self::build) makes.
+    type Picker: Picker;
+
+    /// Whether a pick is by the request's key. A configuration that gives none is then refused.
+    fn needs_key(&self) -> bool {
+        false
+    }
+
+    /// What the policy keeps about a backend that joins, if anything. It lives as long as the
+    /// backend, over every update, and hears of each of its requests. [`build`](Self::build) finds
+    /// it in [`Member::tracker`].
+    fn track(&self, id: BackendId) -> Option<Arc<dyn Tracker>> {
+        let _ = id;
+        None
+    }
+
+    /// Builds the picker of a new snapshot. `previous` is the picker of the snapshot before, so
+    /// that tables can be reused when only health has changed.
+    ///
+    /// Must be total: no backends, weights of 0 and of 65,535, ten thousand backends.
+    fn build(&self, view: &View<'_>, previous: Option<&Self::Picker>) -> Self::Picker;
+}
+
+/// An immutable value that picks, over one snapshot.
+///
+/// # The contract
+/// * [`pick`](Self::pick) returns a slot that the [`View`] admitted and that is not in
+///   [`PickContext::tried`]; `None` if and only if there is no such slot.
+/// * It never blocks, allocates, panics or reads a clock.
+/// * Its shares follow the weights of the admitted backends.
+///
+/// The contract suite in `equipoise-testkit` checks it.
+pub trait Picker: Any + Send + Sync {
+    /// Picks a backend.
+    fn pick(&self, context: &mut PickContext<'_>) -> Option<Slot>;
+}
+
+/// What a policy keeps about one backend, and what it hears of the backend's requests.
+///
+/// A pool calls these from whichever thread a request is on. Each request that was picked calls
+/// [`on_begin`](Self::on_begin) once and [`on_end`](Self::on_end) once, whatever happens to it;
+/// [`on_sample`](Self::on_sample) comes between, if the request came to an end of its own.
+pub trait Tracker: Any + Send + Sync {
+    /// A request was picked for the backend.
+    fn on_begin(&self) {}
+
+    /// A request ended, or was given up.
+    fn on_end(&self) {}
+
+    /// A request came to an end that says something about the backend.
+    fn on_sample(&self, sample: &Sample) {
+        let _ = sample;
+    }
+
+    /// The backend, or a balancer in front of it, reported its load.
+    fn on_report(&self, now: Instant, report: &LoadReport) {
+        let _ = (now, report);
+    }
+}
+
+/// All that a policy may know of a backend.
+#[derive(Clone)]
+pub struct Member {
+    /// Who it is.
+    pub id: BackendId,
+    /// The configured weight. [`View::admitted`] has the one to use.
+    pub weight: Weight,
+    /// Its requests in flight.
+    pub load: Load,
+    /// What the policy made in [`Policy::track`].
+    pub tracker: Option<Arc<dyn Tracker>>,
+}
+
+impl Member {
+    /// What the policy keeps about this backend, if it is a `T`.
+    pub fn tracker<T: Tracker>(&self) -> Option<Arc<T>> {
+        let tracker: Arc<dyn Any + Send + Sync> = self.tracker.clone()?;
+        tracker.downcast().ok()
+    }
+}
+
+impl core::fmt::Debug for Member {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Member")
+            .field("id", &self.id)
+            .field("weight", &self.weight)
+            .field("load", &self.load)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The backends as a policy sees them when it builds a picker.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    members: &'a Arc<[Member]>,
+    admitted: &'a [Slot],
+    weights: &'a [Weight],
+}
+
+impl<'a> View<'a> {
+    /// A view of `members`, of which those in the slots `admitted` may be picked; `weights` are
+    /// their weights in effect (a backend in slow start has less than it was given), slot by
+    /// slot of `members`.
+    ///
+    /// A slot that is out of range or has weight 0 in effect is not admitted, whatever the list
+    /// says: so a picker may rely on both.
+    pub const fn new(
+        members: &'a Arc<[Member]>,
+        admitted: &'a [Slot],
+        weights: &'a [Weight],
+    ) -> Self {
+        Self { members, admitted, weights }
+    }
+
+    /// All backends, admitted or not, by slot. A picker may keep a clone of the list.
+    pub const fn members(&self) -> &'a Arc<[Member]> {
+        self.members
+    }
+
+    /// The backends that may be picked, in the order of their slots as given, each with its weight
+    /// in effect, which is not 0.
+    pub fn admitted(&self) -> impl Iterator<Item = (Slot, &'a Member, Weight)> + use<'a> {
+        let (members, weights) = (self.members, self.weights);
+        self.admitted.iter().filter_map(move |&slot| {
+            let weight = *weights.get(slot.index()).filter(|w| **w != Weight::ZERO)?;
+            Some((slot, members.get(slot.index())?, weight))
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! A request's hold on its backend.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use equipoise_core::{BackendId, Instant, LoadReport, Outcome, Sample};
+
+use crate::places::Entry;
+use crate::record::Record;
+
+/// A request in flight on a backend.
+///
+/// It counts from the pick on, while it connects and queues too. Hold it as long as the request
+/// occupies the backend: to the end of the response body, to the end of the connection. It derefs
+/// to the caller's backend and keeps it alive, even when an update has removed it.
+///
+/// Dropping it ends the request without an opinion on the backend: a client that went away or a
+/// task that was cancelled is no sample. [`finish`](Self::finish) ends it with one.
+#[must_use = "dropping a lease ends the request"]
+pub struct Lease<B> {
+    record: Arc<Record<B>>,
+    entry: Entry,
+    since: Instant,
+}
+
+impl<B> Lease<B> {
+    /// Takes a place on the backend; `None` if it is full.
+    #[inline]
+    pub(crate) fn take(record: &Arc<Record<B>>, since: Instant) -> Option<Self> {
+        let entry = record.places.enter()?;
+        let record = Arc::clone(record);
+        if let Some(tracker) = &record.tracker {
+            tracker.on_begin();
+        }
+        Some(Self { record, entry, since })
+    }
+
+    /// The backend's id: for the log, and for the list of tried ones if the request has to go
+    /// elsewhere.
+    pub fn id(&self) -> BackendId {
+        self.record.id
+    }
+
+    /// When it was picked.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Ends the request and says how it went. The time since the pick is its latency.
+    #[inline]
+    pub fn finish(self, now: Instant, outcome: Outcome) {
+        self.sample(now, outcome);
+    }
+
+    /// Says how the request went while it still occupies the backend: when the head of a response
+    /// tells success or failure and its body is to follow, say. Call it once.
+    #[inline]
+    pub fn sample(&self, now: Instant, outcome: Outcome) {
+        if let Some(tracker) = &self.record.tracker {
+            tracker.on_sample(&Sample { now, latency: now.since(self.since), outcome });
+        }
+    }
+
+    /// Like [`sample`](Self::sample), with a latency that the caller measured.
+    pub fn sample_latency(&self, now: Instant, latency: Duration, outcome: Outcome) {
+        if let Some(tracker) = &self.record.tracker {
+            tracker.on_sample(&Sample { now, latency, outcome });
+        }
+    }
+
+    /// Passes on what the backend reported of its load, in a response header say.
+    pub fn report(&self, now: Instant, report: &LoadReport) {
+        if let Some(tracker) = &self.record.tracker {
+            tracker.on_report(now, report);
+        }
+    }
+}
+
+impl<B> Deref for Lease<B> {
+    type Target = B;
+
+    #[inline]
+    fn deref(&self) -> &B {
+        &self.record.backend
+    }
+}
+
+impl<B> Drop for Lease<B> {
+    #[inline]
+    fn drop(&mut self) {
+        self.record.places.leave(self.entry);
+        if let Some(tracker) = &self.record.tracker {
+            tracker.on_end();
+        }
+    }
+}
+
+impl<B: fmt::Debug> fmt::Debug for Lease<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("id", &self.id())
+            .field("since", &self.since)
+            .field("backend", &self.record.backend)
+            .finish_non_exhaustive()
+    }
+}

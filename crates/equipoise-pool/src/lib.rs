@@ -1,0 +1,59 @@
+//! A pool of backends, and leases on them.
+//!
+//! ```
+//! use equipoise_core::{BackendId, Instant, Outcome};
+//! use equipoise_algorithms::PowerOfChoices;
+//! use equipoise_pool::{Pool, Request, Spec};
+//!
+//! let pool = Pool::new(PowerOfChoices::default(), 42);
+//! pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(|addr| Spec::new(BackendId::named(addr), addr)))?;
+//!
+//! let lease = pool.pick(&Request::new())?;   // in flight: 1
+//! let address: &str = *lease;                // the caller's own type
+//! # let _ = address;
+//! lease.finish(Instant::ZERO, Outcome::Success);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How it works
+//! A registry knows the backends. Each change of it builds a new snapshot, with the policy's
+//! picker over it, and publishes it whole: a pick sees all of a change or nothing. Health, weight
+//! and drain come in here, when a snapshot is made, and so cost nothing at a pick.
+//!
+//! * [`Pool::pick`] takes `&self`, from any thread; all who use it share one rotation.
+//! * [`Pool::reader`] makes a [`Reader`] for one worker: it keeps the snapshot at hand, so that
+//!   reading it is one load and a compare, and has its own rotation and random numbers.
+//!
+//! A pick fails only when there is nobody to pick, and the [`PickError`] says why. A [`Lease`]
+//! holds its backend, not a slot: an update can't make it point to another one. Dropping it, in
+//! whatever way, ends the request; [`Lease::finish`] also says how it went.
+//!
+//! # What the order of a pick is
+//! 1. The backend that the request is pinned to, if that one still takes established sessions.
+//! 2. The policy's pick among the admitted backends of the best tier that has any.
+//! 3. A place on that backend, if it has a limit; a full one is passed over.
+//! 4. The next tier, when no backend of this one is left.
+
+mod error;
+mod event;
+mod id_map;
+mod lease;
+mod pick;
+mod places;
+mod pool;
+mod primitive;
+mod publish;
+mod reader;
+mod record;
+mod registry;
+mod request;
+mod snapshot;
+mod spec;
+
+pub use error::{PickError, UpdateError};
+pub use event::Event;
+pub use lease::Lease;
+pub use pool::Pool;
+pub use reader::Reader;
+pub use request::Request;
+pub use spec::{Spec, Status};

@@ -1,0 +1,197 @@
+//! From a request to a lease: the composition, step by step.
+
+use equipoise_core::{
+    Admission, Considered, Excluded, Explanation, PickContext, Picker, Random, Reason, Slot,
+    SlotSet, Turn,
+};
+
+use crate::snapshot::{Snapshot, Tier};
+use crate::{Lease, PickError, Request};
+
+/// How often the policy is asked in one tier before the rest is scanned: a policy that keeps
+/// naming full backends can't make a pick slow.
+const ASKED: usize = 8;
+
+/// Picks a backend and takes a place on it.
+#[inline]
+pub(crate) fn pick<B, K: Picker>(
+    snapshot: &Snapshot<B, K>,
+    request: &Request<'_>,
+    random: &mut Random,
+    mut turn: Turn<'_>,
+) -> Result<Lease<B>, PickError> {
+    // Nearly every request: no pin, nothing tried, and the first choice has a place.
+    if request.tried().is_empty()
+        && request.pin().is_none()
+        && let Some(tier) = snapshot.tiers.first()
+    {
+        let mut context =
+            PickContext::new(random, turn.reborrow()).at(request.now()).with_key(request.key());
+        if let Some(slot) = tier.picker.pick(&mut context)
+            && let Some(owner) = snapshot.roster.owners.get(slot.index())
+            && let Some(lease) = Lease::take(&owner.0, request.now())
+        {
+            return Ok(lease);
+        }
+    }
+    Search::new(snapshot, request, random, turn).run(None)
+}
+
+/// Picks, and accounts for it.
+pub(crate) fn explain<B, K: Picker>(
+    snapshot: &Snapshot<B, K>,
+    request: &Request<'_>,
+    random: &mut Random,
+    turn: Turn<'_>,
+) -> (Result<Lease<B>, PickError>, Explanation) {
+    let mut considered = Vec::new();
+    let mut search = Search::new(snapshot, request, random, turn);
+    let result = search.run(Some(&mut considered));
+    let explanation = search.account(result.as_ref().ok(), &considered);
+    (result, explanation)
+}
+
+/// The pick in full: with a pin, with backends tried, and when backends are full.
+struct Search<'a, B, K> {
+    snapshot: &'a Snapshot<B, K>,
+    request: &'a Request<'a>,
+    random: &'a mut Random,
+    turn: Turn<'a>,
+    /// Slots not to be picked: tried ones first, then those found full.
+    avoid: SlotSet,
+    tried: usize,
+    pinned: bool,
+}
+
+impl<'a, B, K: Picker> Search<'a, B, K> {
+    #[cold]
+    fn new(
+        snapshot: &'a Snapshot<B, K>,
+        request: &'a Request<'a>,
+        random: &'a mut Random,
+        turn: Turn<'a>,
+    ) -> Self {
+        let mut avoid = SlotSet::new();
+        avoid
+            .extend(request.tried().iter().filter_map(|id| snapshot.roster.slots.get(id).copied()));
+        let tried = avoid.len();
+        Self { snapshot, request, random, turn, avoid, tried, pinned: false }
+    }
+
+    fn run(&mut self, mut considered: Option<&mut Vec<Considered>>) -> Result<Lease<B>, PickError> {
+        if let Some(lease) = self.take_pinned() {
+            return Ok(lease);
+        }
+        let snapshot = self.snapshot;
+        for tier in &snapshot.tiers {
+            for _ in 0..ASKED {
+                let mut context = PickContext::new(self.random, self.turn.reborrow())
+                    .at(self.request.now())
+                    .with_key(self.request.key())
+                    .avoiding(&self.avoid)
+                    .explained(considered.as_deref_mut());
+                let Some(slot) = tier.picker.pick(&mut context) else { break };
+                if let Some(lease) = self.take(slot) {
+                    return Ok(lease);
+                }
+            }
+            if let Some(lease) = self.scan(tier) {
+                return Ok(lease);
+            }
+        }
+        Err(self.error())
+    }
+
+    fn take_pinned(&mut self) -> Option<Lease<B>> {
+        let slot = *self.snapshot.roster.slots.get(&self.request.pin()?)?;
+        let standing = self.snapshot.standings.get(slot.index())?;
+        if standing.admission == Admission::Never || self.avoid.contains(slot) {
+            return None;
+        }
+        let lease = self.take(slot)?;
+        self.pinned = true;
+        Some(lease)
+    }
+
+    /// Takes a place; a backend that has none is avoided from then on.
+    fn take(&mut self, slot: Slot) -> Option<Lease<B>> {
+        let owner = self.snapshot.roster.owners.get(slot.index())?;
+        let lease = Lease::take(&owner.0, self.request.now());
+        if lease.is_none() {
+            self.avoid.insert(slot);
+        }
+        lease
+    }
+
+    /// Whoever has a place, from anywhere in the tier.
+    fn scan(&mut self, tier: &Tier<K>) -> Option<Lease<B>> {
+        let start = self.random.below(tier.admitted.len() as u32) as usize;
+        let (before, after) = tier.admitted.split_at(start);
+        for &slot in after.iter().chain(before) {
+            if !self.avoid.contains(slot)
+                && let Some(lease) =
+                    Lease::take(&self.snapshot.roster.owners[slot.index()].0, self.request.now())
+            {
+                return Some(lease);
+            }
+        }
+        None
+    }
+
+    fn error(&self) -> PickError {
+        let admitted: usize = self.snapshot.tiers.iter().map(|tier| tier.admitted.len()).sum();
+        if self.snapshot.roster.owners.is_empty() {
+            PickError::NoBackends
+        } else if admitted == 0 {
+            PickError::NoneAdmitted
+        } else {
+            let tried = self.tried_slots().filter(|&slot| self.is_admitted(slot)).count();
+            PickError::Exhausted { tried, full: admitted - tried }
+        }
+    }
+
+    fn tried_slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.avoid.iter().take(self.tried)
+    }
+
+    fn is_admitted(&self, slot: Slot) -> bool {
+        self.snapshot.standings[slot.index()].admission == Admission::New
+    }
+
+    fn account(&self, lease: Option<&Lease<B>>, considered: &[Considered]) -> Explanation {
+        let picked = lease.map(Lease::id);
+        let snapshot = self.snapshot;
+        let id = |slot: Slot| snapshot.members[slot.index()].id;
+        let mut used_tier = snapshot.tiers.last().map(|tier| tier.number);
+        if let Some(slot) = picked.and_then(|id| snapshot.roster.slots.get(&id)) {
+            used_tier = Some(snapshot.standings[slot.index()].tier);
+        }
+        let exclude = |index: usize| {
+            let slot = Slot::new(index as u32);
+            let standing = &snapshot.standings[index];
+            let limit = snapshot.roster.owners[index].0.places.limit();
+            let reason = if Some(id(slot)) == picked {
+                None
+            } else if self.tried_slots().any(|tried| tried == slot) {
+                Some(Reason::Tried)
+            } else if let Some(reason) = standing.reason {
+                Some(reason)
+            } else if self.avoid.contains(slot) || (picked.is_none() && limit != 0) {
+                Some(Reason::Full { limit })
+            } else {
+                let backup = used_tier.is_some_and(|used| standing.tier > used);
+                backup.then_some(Reason::Backup { tier: standing.tier })
+            };
+            Some(Excluded { backend: id(slot), reason: reason? })
+        };
+        Explanation {
+            picked,
+            considered: considered
+                .iter()
+                .map(|c| Considered::new(id(c.backend), c.score))
+                .collect(),
+            excluded: (0..snapshot.members.len()).filter_map(exclude).collect(),
+            pinned: self.pinned,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! One worker's view of a pool.
+
+use std::fmt;
+use std::sync::Arc;
+
+use equipoise_core::{Explanation, Policy, Random, Turn};
+
+use crate::pool::Shared;
+use crate::publish::Cached;
+use crate::snapshot::Snapshot;
+use crate::{Lease, PickError, Request, pick};
+
+/// One worker's view of a pool: the fast way to pick.
+///
+/// It keeps the last snapshot at hand and looks for a newer one at each pick, which costs one load
+/// and a compare. Its random numbers and its place in the rotation are its own, so workers share
+/// no cache line but those of the backends they pick. With W readers, each is exact in itself, and
+/// all together are within W picks of exact.
+///
+/// A reader that stops picking keeps its last snapshot alive, removed backends included;
+/// [`refresh`](Self::refresh) lets go of it.
+pub struct Reader<B, P: Policy> {
+    pool: Arc<Shared<B, P>>,
+    snapshot: Cached<Snapshot<B, P::Picker>>,
+    random: Random,
+    turn: u64,
+}
+
+impl<B, P: Policy> Reader<B, P> {
+    pub(crate) fn new(pool: Arc<Shared<B, P>>, mut random: Random) -> Self {
+        let snapshot = pool.published.cached();
+        let turn = random.next_u64();
+        Self { pool, snapshot, random, turn }
+    }
+
+    /// Picks a backend. Wait-free but for the compare-and-swap of a backend's limit; allocates
+    /// nothing unless the request has tried more than eight backends.
+    ///
+    /// # Errors
+    /// [`PickError`], only when there is nobody to pick.
+    #[inline]
+    pub fn pick(&mut self, request: &Request<'_>) -> Result<Lease<B>, PickError> {
+        let snapshot = self.snapshot.get(&self.pool.published);
+        pick::pick(snapshot, request, &mut self.random, Turn::Own(&mut self.turn))
+    }
+
+    /// Picks a backend and says who was considered, with what score, and who was excluded and why.
+    /// It is a real pick, with a lease. Allocates, and looks at every backend.
+    pub fn explain(&mut self, request: &Request<'_>) -> (Result<Lease<B>, PickError>, Explanation) {
+        let snapshot = self.snapshot.get(&self.pool.published);
+        pick::explain(snapshot, request, &mut self.random, Turn::Own(&mut self.turn))
+    }
+
+    /// Looks for a newer snapshot without picking, and lets go of an older one.
+    #[inline]
+    pub fn refresh(&mut self) {
+        self.snapshot.get(&self.pool.published);
+    }
+}
+
+impl<B, P: Policy> Clone for Reader<B, P> {
+    /// A reader for another worker: on the same pool, with random numbers and a place in the
+    /// rotation of its own.
+    fn clone(&self) -> Self {
+        let mut random = self.random.clone().fork();
+        let turn = random.next_u64();
+        Self { pool: Arc::clone(&self.pool), snapshot: self.snapshot.clone(), random, turn }
+    }
+}
+
+impl<B, P: Policy> fmt::Debug for Reader<B, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}

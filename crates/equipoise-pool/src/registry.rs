@@ -1,0 +1,277 @@
+//! The control side: who is in the pool, and how each stands.
+
+use std::sync::Arc;
+
+use equipoise_core::{
+    Admin, Admission, BackendId, Health, Load, Member, Policy, Reason, Slot, View, Weight,
+};
+
+use crate::id_map::IdMap;
+use crate::places::Places;
+use crate::record::{Owner, Record};
+use crate::snapshot::{Roster, Snapshot, Standing, Tier};
+use crate::spec::Settings;
+use crate::{Event, Spec, Status, UpdateError};
+
+/// The most backends in a pool: what a schedule's 16-bit index reaches.
+pub(crate) const MAX_BACKENDS: usize = 1 << 16;
+
+/// The backends in the order in which they joined: the order of the slots.
+pub(crate) struct Registry<B> {
+    entries: Vec<Entry<B>>,
+    slots: IdMap<Slot>,
+}
+
+struct Entry<B> {
+    owner: Arc<Owner<B>>,
+    load: Load,
+    settings: Settings,
+    admin: Admin,
+    health: Health,
+}
+
+impl<B> Entry<B> {
+    fn id(&self) -> BackendId {
+        self.owner.0.id
+    }
+
+    fn admission(&self) -> Admission {
+        Admission::of(self.admin, self.health, self.settings.weight)
+    }
+
+    fn standing(&self) -> Standing {
+        let admission = self.admission();
+        let reason = Reason::of(admission, self.admin, self.health);
+        Standing { admission, reason, tier: self.settings.tier }
+    }
+
+    fn member(&self) -> Member {
+        Member {
+            id: self.id(),
+            weight: self.settings.weight,
+            load: self.load.clone(),
+            tracker: self.owner.0.tracker.clone(),
+        }
+    }
+}
+
+impl<B: Send + Sync + 'static> Registry<B> {
+    pub(crate) fn new() -> Self {
+        Self { entries: Vec::new(), slots: IdMap::default() }
+    }
+
+    /// Makes `specs` the whole set. Backends that stay keep their slot order, state and counters.
+    /// What is not taken in is left in `specs`.
+    pub(crate) fn replace(
+        &mut self,
+        specs: &mut Vec<Spec<B>>,
+        policy: &impl Policy,
+        events: &mut Vec<Event>,
+    ) -> Result<(), UpdateError> {
+        let mut wanted = IdMap::with_capacity_and_hasher(specs.len(), Default::default());
+        for spec in specs.iter() {
+            if wanted.insert(spec.id, ()).is_some() {
+                return Err(UpdateError::DuplicateId(spec.id));
+            }
+        }
+        if specs.len() > MAX_BACKENDS {
+            return Err(UpdateError::TooMany { limit: MAX_BACKENDS });
+        }
+        self.retain(|id| wanted.contains_key(&id), events);
+        let joining: Vec<_> =
+            specs.extract_if(.., |spec| !self.slots.contains_key(&spec.id)).collect();
+        for spec in specs.iter() {
+            self.entries[self.slots[&spec.id].index()].configure(spec.settings, events);
+        }
+        for spec in joining {
+            self.push(spec, policy, events);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn insert(
+        &mut self,
+        spec: Spec<B>,
+        policy: &impl Policy,
+        events: &mut Vec<Event>,
+    ) -> Result<(), UpdateError> {
+        if self.slots.contains_key(&spec.id) {
+            return Err(UpdateError::DuplicateId(spec.id));
+        }
+        if self.entries.len() == MAX_BACKENDS {
+            return Err(UpdateError::TooMany { limit: MAX_BACKENDS });
+        }
+        self.push(spec, policy, events);
+        Ok(())
+    }
+
+    pub(crate) fn remove(
+        &mut self,
+        id: BackendId,
+        events: &mut Vec<Event>,
+    ) -> Result<(), UpdateError> {
+        self.slots.get(&id).ok_or(UpdateError::UnknownId(id))?;
+        self.retain(|other| other != id, events);
+        Ok(())
+    }
+
+    /// Changes how one backend stands.
+    pub(crate) fn change(
+        &mut self,
+        id: BackendId,
+        change: Change,
+        events: &mut Vec<Event>,
+    ) -> Result<(), UpdateError> {
+        let slot = *self.slots.get(&id).ok_or(UpdateError::UnknownId(id))?;
+        self.entries[slot.index()].change(change, events);
+        Ok(())
+    }
+
+    fn push(&mut self, spec: Spec<B>, policy: &impl Policy, events: &mut Vec<Event>) {
+        let Spec { id, backend, settings } = spec;
+        let places = Places::new(settings.limit);
+        let record = Arc::new(Record { id, tracker: policy.track(id), places, backend });
+        let load = Load::of(&record);
+        let entry = Entry {
+            owner: Arc::new(Owner(record)),
+            load,
+            settings,
+            admin: Admin::default(),
+            health: Health::default(),
+        };
+        events.push(Event::Added { id, admission: entry.admission() });
+        self.slots.insert(id, Slot::new(self.entries.len() as u32));
+        self.entries.push(entry);
+    }
+
+    fn retain(&mut self, keep: impl Fn(BackendId) -> bool, events: &mut Vec<Event>) {
+        let before = self.entries.len();
+        self.entries.retain(|entry| {
+            let id = entry.id();
+            let keep = keep(id);
+            if !keep {
+                events.push(Event::Removed { id, in_flight: entry.owner.in_flight() });
+            }
+            keep
+        });
+        if self.entries.len() != before {
+            self.slots.clear();
+            let slots = self.entries.iter().enumerate();
+            self.slots.extend(slots.map(|(i, entry)| (entry.id(), Slot::new(i as u32))));
+        }
+    }
+
+    pub(crate) fn statuses(&self) -> Vec<Status> {
+        let status = |entry: &Entry<B>| Status {
+            id: entry.id(),
+            weight: entry.settings.weight,
+            tier: entry.settings.tier,
+            max_in_flight: entry.settings.limit,
+            admin: entry.admin,
+            health: entry.health,
+            admission: entry.admission(),
+            in_flight: entry.owner.in_flight(),
+        };
+        self.entries.iter().map(status).collect()
+    }
+
+    pub(crate) fn owner(&self, id: BackendId) -> Option<&Arc<Owner<B>>> {
+        self.slots.get(&id).map(|slot| &self.entries[slot.index()].owner)
+    }
+
+    /// Builds the snapshot of the present state. What did not change since `previous` is shared
+    /// with it.
+    pub(crate) fn snapshot<P: Policy>(
+        &self,
+        policy: &P,
+        previous: Option<&Snapshot<B, P::Picker>>,
+    ) -> Snapshot<B, P::Picker> {
+        let roster = match previous {
+            Some(p) if self.same_roster(&p.roster) => Arc::clone(&p.roster),
+            _ => Arc::new(Roster {
+                owners: self.entries.iter().map(|entry| Arc::clone(&entry.owner)).collect(),
+                slots: self.slots.clone(),
+            }),
+        };
+        let same_weights = |members: &[Member]| {
+            let mut pairs = self.entries.iter().zip(members);
+            pairs.all(|(entry, member)| entry.settings.weight == member.weight)
+        };
+        let members = match previous {
+            Some(p) if Arc::ptr_eq(&p.roster, &roster) && same_weights(&p.members) => {
+                Arc::clone(&p.members)
+            }
+            _ => self.entries.iter().map(Entry::member).collect(),
+        };
+        let weights: Vec<Weight> = self.entries.iter().map(|e| e.settings.weight).collect();
+        let standings: Box<[Standing]> = self.entries.iter().map(Entry::standing).collect();
+
+        let mut admitted: std::collections::BTreeMap<u8, Vec<Slot>> = Default::default();
+        for (i, standing) in standings.iter().enumerate() {
+            if standing.admission == Admission::New {
+                admitted.entry(standing.tier).or_default().push(Slot::new(i as u32));
+            }
+        }
+        let tier = |(number, admitted): (u8, Vec<Slot>)| {
+            let before = previous.and_then(|p| p.tiers.iter().find(|tier| tier.number == number));
+            let view = View::new(&members, &admitted, &weights);
+            let picker = policy.build(&view, before.map(|tier| &tier.picker));
+            Tier { number, admitted: admitted.into(), picker }
+        };
+        let tiers = admitted.into_iter().map(tier).collect();
+        Snapshot { roster, members, standings, tiers }
+    }
+
+    /// Whether the present state is another than that of `snapshot`.
+    pub(crate) fn differs_from<K>(&self, snapshot: &Snapshot<B, K>) -> bool {
+        let same = |(i, entry): (usize, &Entry<B>)| {
+            let (now, then) = (entry.standing(), &snapshot.standings[i]);
+            now.admission == then.admission
+                && now.reason == then.reason
+                && now.tier == then.tier
+                && entry.settings.weight == snapshot.members[i].weight
+        };
+        !self.same_roster(&snapshot.roster) || !self.entries.iter().enumerate().all(same)
+    }
+
+    fn same_roster(&self, roster: &Roster<B>) -> bool {
+        self.entries.len() == roster.owners.len()
+            && self.entries.iter().zip(&roster.owners).all(|(e, o)| Arc::ptr_eq(&e.owner, o))
+    }
+}
+
+/// One change of how a backend stands.
+#[derive(Clone, Copy)]
+pub(crate) enum Change {
+    Weight(Weight),
+    Admin(Admin),
+    Health(Health),
+    Limit(Option<std::num::NonZeroU32>),
+}
+
+impl<B> Entry<B> {
+    fn configure(&mut self, settings: Settings, events: &mut Vec<Event>) {
+        self.change(Change::Weight(settings.weight), events);
+        self.change(Change::Limit(settings.limit), events);
+        self.settings.tier = settings.tier;
+    }
+
+    fn change(&mut self, change: Change, events: &mut Vec<Event>) {
+        let (id, before, weight) = (self.id(), self.admission(), self.settings.weight);
+        match change {
+            Change::Weight(weight) => self.settings.weight = weight,
+            Change::Admin(admin) => self.admin = admin,
+            Change::Health(health) => self.health = health,
+            Change::Limit(limit) => {
+                self.settings.limit = limit;
+                self.owner.0.places.set_limit(limit);
+            }
+        }
+        if self.settings.weight != weight {
+            events.push(Event::WeightChanged { id, from: weight, to: self.settings.weight });
+        }
+        if self.admission() != before {
+            events.push(Event::AdmissionChanged { id, from: before, to: self.admission() });
+        }
+    }
+}

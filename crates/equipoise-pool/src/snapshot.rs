@@ -1,0 +1,48 @@
+//! The backends at one moment, as picks see them.
+
+use std::sync::Arc;
+
+use equipoise_core::{Admission, Member, Reason, Slot};
+
+use crate::id_map::IdMap;
+use crate::record::Owner;
+
+/// The backends at one moment, with the pickers over them. Never changes.
+pub(crate) struct Snapshot<B, K> {
+    pub(crate) roster: Arc<Roster<B>>,
+    /// What policies see of the roster, by slot.
+    pub(crate) members: Arc<[Member]>,
+    /// By slot.
+    pub(crate) standings: Box<[Standing]>,
+    /// Only tiers with an admitted backend, best first.
+    pub(crate) tiers: Box<[Tier<K>]>,
+}
+
+/// Who is in the pool, by slot. Snapshots share it until a backend joins or leaves.
+pub(crate) struct Roster<B> {
+    pub(crate) owners: Box<[Arc<Owner<B>>]>,
+    pub(crate) slots: IdMap<Slot>,
+}
+
+/// How a backend stands in a snapshot.
+#[derive(Clone, Copy)]
+pub(crate) struct Standing {
+    pub(crate) admission: Admission,
+    /// Why it isn't [`Admission::New`].
+    pub(crate) reason: Option<Reason>,
+    pub(crate) tier: u8,
+}
+
+/// The admitted backends of one tier.
+pub(crate) struct Tier<K> {
+    pub(crate) number: u8,
+    pub(crate) admitted: Box<[Slot]>,
+    pub(crate) picker: K,
+}
+
+impl<B, K> Snapshot<B, K> {
+    /// The tier that new requests go to.
+    pub(crate) fn active_tier(&self) -> Option<u8> {
+        self.tiers.first().map(|tier| tier.number)
+    }
+}
