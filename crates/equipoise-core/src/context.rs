@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Considered, HashKey, Instant, Random, Slot, SlotSet};
+use crate::{Considered, HashKey, Instant, Rng, Slot, SlotSet};
 
 /// What a request brings to a pick, besides the snapshot: its key, what it has tried, the time,
 /// and the picking worker's randomness and turn.
@@ -12,16 +12,16 @@ use crate::{Considered, HashKey, Instant, Random, Slot, SlotSet};
 /// A pool makes it; a test or a simulator makes its own:
 ///
 /// ```
-/// use equipoise_core::{PickContext, Random, Turn};
+/// use equipoise_core::{PickContext, Rng, Turn};
 ///
-/// let (mut random, mut turn) = (Random::seeded(1), 0);
-/// let mut context = PickContext::new(&mut random, Turn::Own(&mut turn));
+/// let (mut rng, mut turn) = (Rng::seeded(1), 0);
+/// let mut context = PickContext::new(&mut rng, Turn::Own(&mut turn));
 /// assert!(context.tried().is_empty() && context.key().is_none());
-/// assert!(context.random.below(10) < 10);
+/// assert!(context.rng.below(10) < 10);
 /// ```
 pub struct PickContext<'a> {
     /// The worker's random generator.
-    pub random: &'a mut Random,
+    pub rng: &'a mut Rng,
     /// The worker's position in the rotation of round-robin policies.
     pub turn: Turn<'a>,
     now: Instant,
@@ -33,9 +33,9 @@ pub struct PickContext<'a> {
 impl<'a> PickContext<'a> {
     /// A request without a key, at the epoch, that has tried nothing.
     #[inline]
-    pub const fn new(random: &'a mut Random, turn: Turn<'a>) -> Self {
+    pub const fn new(rng: &'a mut Rng, turn: Turn<'a>) -> Self {
         const NOTHING: &SlotSet = &SlotSet::EMPTY;
-        Self { random, turn, now: Instant::ZERO, key: None, tried: NOTHING, considered: None }
+        Self { rng, turn, now: Instant::ZERO, key: None, tried: NOTHING, considered: None }
     }
 
     /// Sets the time.

@@ -26,7 +26,7 @@
 //! | [`Instant`] | nanoseconds since an epoch that the caller chose |
 //!
 //! # Determinism
-//! Time comes in as an [`Instant`], randomness as a seeded [`Random`]: the same seed and the same
+//! Time comes in as an [`Instant`], randomness as a seeded [`Rng`]: the same seed and the same
 //! calls give the same picks, on every platform.
 //!
 //! # Features
@@ -44,7 +44,7 @@ mod explain;
 mod load;
 mod outcome;
 mod policy;
-mod random;
+mod rng;
 mod slot_set;
 mod time;
 
@@ -56,6 +56,6 @@ pub use explain::{Considered, Excluded, Explanation, Reason};
 pub use load::Load;
 pub use outcome::{Failure, LoadReport, Outcome, Sample};
 pub use policy::{Member, Picker, Policy, Tracker, View};
-pub use random::Random;
+pub use rng::Rng;
 pub use slot_set::SlotSet;
 pub use time::{Clock, Instant};

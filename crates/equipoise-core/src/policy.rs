@@ -54,8 +54,9 @@ pub trait Policy: Send + Sync {
         None
     }
 
-    /// Builds the picker of a new snapshot. `previous` is the picker of the snapshot before, so
-    /// that tables can be reused when only health has changed.
+    /// Builds the picker of one tier of a new snapshot; also when nobody in it is admitted.
+    /// `previous` is the picker of that tier in the snapshot before, so that tables can be reused
+    /// when only health has changed.
     ///
     /// Must be total: no backends, weights of 0 and of 65,535, ten thousand backends.
     fn build(&self, view: &View<'_>, previous: Option<&Self::Picker>) -> Self::Picker;
@@ -135,6 +136,7 @@ pub struct View<'a> {
     members: &'a Arc<[Member]>,
     admitted: &'a [Slot],
     weights: &'a [Weight],
+    tier: u8,
 }
 
 impl<'a> View<'a> {
@@ -149,7 +151,18 @@ impl<'a> View<'a> {
         admitted: &'a [Slot],
         weights: &'a [Weight],
     ) -> Self {
-        Self { members, admitted, weights }
+        Self { members, admitted, weights, tier: 0 }
+    }
+
+    /// Says which tier the view is of. A policy builds one picker for each.
+    pub const fn in_tier(mut self, tier: u8) -> Self {
+        self.tier = tier;
+        self
+    }
+
+    /// The tier that the admitted backends belong to; lower ones are used first.
+    pub const fn tier(&self) -> u8 {
+        self.tier
     }
 
     /// All backends, admitted or not, by slot. A picker may keep a clone of the list.

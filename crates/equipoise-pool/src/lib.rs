@@ -2,10 +2,10 @@
 //!
 //! ```
 //! use equipoise_core::{BackendId, Instant, Outcome};
-//! use equipoise_algorithms::PowerOfChoices;
+//! use equipoise_algorithms::P2c;
 //! use equipoise_pool::{Pool, Request, Spec};
 //!
-//! let pool = Pool::new(PowerOfChoices::default(), 42);
+//! let pool = Pool::new(P2c::default(), 42);
 //! pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(|addr| Spec::new(BackendId::named(addr), addr)))?;
 //!
 //! let lease = pool.pick(&Request::new())?;   // in flight: 1

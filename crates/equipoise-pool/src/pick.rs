@@ -1,8 +1,8 @@
 //! From a request to a lease: the composition, step by step.
 
 use equipoise_core::{
-    Admission, Considered, Excluded, Explanation, PickContext, Picker, Random, Reason, Slot,
-    SlotSet, Turn,
+    Admission, Considered, Excluded, Explanation, PickContext, Picker, Reason, Rng, Slot, SlotSet,
+    Turn,
 };
 
 use crate::snapshot::{Snapshot, Tier};
@@ -17,16 +17,16 @@ const ASKED: usize = 8;
 pub(crate) fn pick<B, K: Picker>(
     snapshot: &Snapshot<B, K>,
     request: &Request<'_>,
-    random: &mut Random,
+    rng: &mut Rng,
     mut turn: Turn<'_>,
 ) -> Result<Lease<B>, PickError> {
     // Nearly every request: no pin, nothing tried, and the first choice has a place.
     if request.tried().is_empty()
         && request.pin().is_none()
-        && let Some(tier) = snapshot.tiers.first()
+        && let Some(tier) = snapshot.live_tiers().next()
     {
         let mut context =
-            PickContext::new(random, turn.reborrow()).at(request.now()).with_key(request.key());
+            PickContext::new(rng, turn.reborrow()).at(request.now()).with_key(request.key());
         if let Some(slot) = tier.picker.pick(&mut context)
             && let Some(owner) = snapshot.roster.owners.get(slot.index())
             && let Some(lease) = Lease::take(&owner.0, request.now())
@@ -34,18 +34,18 @@ pub(crate) fn pick<B, K: Picker>(
             return Ok(lease);
         }
     }
-    Search::new(snapshot, request, random, turn).run(None)
+    Search::new(snapshot, request, rng, turn).run(None)
 }
 
 /// Picks, and accounts for it.
 pub(crate) fn explain<B, K: Picker>(
     snapshot: &Snapshot<B, K>,
     request: &Request<'_>,
-    random: &mut Random,
+    rng: &mut Rng,
     turn: Turn<'_>,
 ) -> (Result<Lease<B>, PickError>, Explanation) {
     let mut considered = Vec::new();
-    let mut search = Search::new(snapshot, request, random, turn);
+    let mut search = Search::new(snapshot, request, rng, turn);
     let result = search.run(Some(&mut considered));
     let explanation = search.account(result.as_ref().ok(), &considered);
     (result, explanation)
@@ -55,7 +55,7 @@ pub(crate) fn explain<B, K: Picker>(
 struct Search<'a, B, K> {
     snapshot: &'a Snapshot<B, K>,
     request: &'a Request<'a>,
-    random: &'a mut Random,
+    rng: &'a mut Rng,
     turn: Turn<'a>,
     /// Slots not to be picked: tried ones first, then those found full.
     avoid: SlotSet,
@@ -68,14 +68,14 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
     fn new(
         snapshot: &'a Snapshot<B, K>,
         request: &'a Request<'a>,
-        random: &'a mut Random,
+        rng: &'a mut Rng,
         turn: Turn<'a>,
     ) -> Self {
         let mut avoid = SlotSet::new();
         avoid
             .extend(request.tried().iter().filter_map(|id| snapshot.roster.slots.get(id).copied()));
         let tried = avoid.len();
-        Self { snapshot, request, random, turn, avoid, tried, pinned: false }
+        Self { snapshot, request, rng, turn, avoid, tried, pinned: false }
     }
 
     fn run(&mut self, mut considered: Option<&mut Vec<Considered>>) -> Result<Lease<B>, PickError> {
@@ -83,9 +83,9 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
             return Ok(lease);
         }
         let snapshot = self.snapshot;
-        for tier in &snapshot.tiers {
+        for tier in snapshot.live_tiers() {
             for _ in 0..ASKED {
-                let mut context = PickContext::new(self.random, self.turn.reborrow())
+                let mut context = PickContext::new(self.rng, self.turn.reborrow())
                     .at(self.request.now())
                     .with_key(self.request.key())
                     .avoiding(&self.avoid)
@@ -125,7 +125,7 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
 
     /// Whoever has a place, from anywhere in the tier.
     fn scan(&mut self, tier: &Tier<K>) -> Option<Lease<B>> {
-        let start = self.random.below(tier.admitted.len() as u32) as usize;
+        let start = self.rng.below(tier.admitted.len() as u32) as usize;
         let (before, after) = tier.admitted.split_at(start);
         for &slot in after.iter().chain(before) {
             if !self.avoid.contains(slot)
@@ -162,7 +162,7 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
         let picked = lease.map(Lease::id);
         let snapshot = self.snapshot;
         let id = |slot: Slot| snapshot.members[slot.index()].id;
-        let mut used_tier = snapshot.tiers.last().map(|tier| tier.number);
+        let mut used_tier = snapshot.live_tiers().last().map(|tier| tier.number);
         if let Some(slot) = picked.and_then(|id| snapshot.roster.slots.get(&id)) {
             used_tier = Some(snapshot.standings[slot.index()].tier);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use equipoise_core::{
-    Admin, BackendId, Explanation, Health, Instant, LoadReport, Policy, Random, Turn, Weight,
+    Admin, BackendId, Explanation, Health, Instant, LoadReport, Policy, Rng, Turn, Weight,
 };
 use parking_lot::Mutex;
 
@@ -43,13 +43,13 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
     pub fn new(policy: P, seed: u64) -> Self {
         let registry = Registry::new();
         let snapshot = registry.snapshot(&policy, None);
-        let mut random = Random::seeded(seed);
+        let mut rng = Rng::seeded(seed);
         let shared = Shared {
             published: Published::new(Arc::new(snapshot)),
             registry: Mutex::new(registry),
             policy,
-            turn: AtomicU64::new(random.next_u64()),
-            seed: AtomicU64::new(random.next_u64()),
+            turn: AtomicU64::new(rng.next_u64()),
+            seed: AtomicU64::new(rng.next_u64()),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -157,23 +157,23 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
     /// [`PickError`], only when there is nobody to pick.
     pub fn pick(&self, request: &Request<'_>) -> Result<Lease<B>, PickError> {
         let snapshot = self.shared.published.load();
-        pick::pick(&snapshot, request, &mut self.random(), Turn::Shared(&self.shared.turn))
+        pick::pick(&snapshot, request, &mut self.rng(), Turn::Shared(&self.shared.turn))
     }
 
     /// Picks a backend and says who was considered, with what score, and who was excluded and why.
     /// It is a real pick, with a lease. Allocates, and looks at every backend.
     pub fn explain(&self, request: &Request<'_>) -> (Result<Lease<B>, PickError>, Explanation) {
         let snapshot = self.shared.published.load();
-        pick::explain(&snapshot, request, &mut self.random(), Turn::Shared(&self.shared.turn))
+        pick::explain(&snapshot, request, &mut self.rng(), Turn::Shared(&self.shared.turn))
     }
 
     /// A reader for one worker, with its own random numbers and its own place in the rotation.
     pub fn reader(&self) -> Reader<B, P> {
-        Reader::new(Arc::clone(&self.shared), self.random())
+        Reader::new(Arc::clone(&self.shared), self.rng())
     }
 
-    fn random(&self) -> Random {
-        Random::seeded(self.shared.seed.fetch_add(1, Ordering::Relaxed))
+    fn rng(&self) -> Rng {
+        Rng::seeded(self.shared.seed.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Applies a change and publishes what came of it.
@@ -189,7 +189,9 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
         before = Arc::clone(&self.shared.published.load());
         if registry.differs_from(&before) {
             let after = registry.snapshot(&self.shared.policy, Some(&before));
-            let (from, to) = (before.active_tier(), after.active_tier());
+            let active =
+                |snapshot: &Snapshot<_, _>| snapshot.live_tiers().next().map(|tier| tier.number);
+            let (from, to) = (active(&before), active(&after));
             if from != to {
                 events.push(Event::TierChanged { from, to });
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use equipoise_core::{Explanation, Policy, Random, Turn};
+use equipoise_core::{Explanation, Policy, Rng, Turn};
 
 use crate::pool::Shared;
 use crate::publish::Cached;
@@ -22,15 +22,15 @@ use crate::{Lease, PickError, Request, pick};
 pub struct Reader<B, P: Policy> {
     pool: Arc<Shared<B, P>>,
     snapshot: Cached<Snapshot<B, P::Picker>>,
-    random: Random,
+    rng: Rng,
     turn: u64,
 }
 
 impl<B, P: Policy> Reader<B, P> {
-    pub(crate) fn new(pool: Arc<Shared<B, P>>, mut random: Random) -> Self {
+    pub(crate) fn new(pool: Arc<Shared<B, P>>, mut rng: Rng) -> Self {
         let snapshot = pool.published.cached();
-        let turn = random.next_u64();
-        Self { pool, snapshot, random, turn }
+        let turn = rng.next_u64();
+        Self { pool, snapshot, rng, turn }
     }
 
     /// Picks a backend. Wait-free but for the compare-and-swap of a backend's limit; allocates
@@ -41,14 +41,14 @@ impl<B, P: Policy> Reader<B, P> {
     #[inline]
     pub fn pick(&mut self, request: &Request<'_>) -> Result<Lease<B>, PickError> {
         let snapshot = self.snapshot.get(&self.pool.published);
-        pick::pick(snapshot, request, &mut self.random, Turn::Own(&mut self.turn))
+        pick::pick(snapshot, request, &mut self.rng, Turn::Own(&mut self.turn))
     }
 
     /// Picks a backend and says who was considered, with what score, and who was excluded and why.
     /// It is a real pick, with a lease. Allocates, and looks at every backend.
     pub fn explain(&mut self, request: &Request<'_>) -> (Result<Lease<B>, PickError>, Explanation) {
         let snapshot = self.snapshot.get(&self.pool.published);
-        pick::explain(snapshot, request, &mut self.random, Turn::Own(&mut self.turn))
+        pick::explain(snapshot, request, &mut self.rng, Turn::Own(&mut self.turn))
     }
 
     /// Looks for a newer snapshot without picking, and lets go of an older one.
@@ -62,9 +62,9 @@ impl<B, P: Policy> Clone for Reader<B, P> {
     /// A reader for another worker: on the same pool, with random numbers and a place in the
     /// rotation of its own.
     fn clone(&self) -> Self {
-        let mut random = self.random.clone().fork();
-        let turn = random.next_u64();
-        Self { pool: Arc::clone(&self.pool), snapshot: self.snapshot.clone(), random, turn }
+        let mut rng = self.rng.clone().fork();
+        let turn = rng.next_u64();
+        Self { pool: Arc::clone(&self.pool), snapshot: self.snapshot.clone(), rng, turn }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The control side: who is in the pool, and how each stands.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use equipoise_core::{
@@ -206,15 +207,16 @@ impl<B: Send + Sync + 'static> Registry<B> {
         let weights: Vec<Weight> = self.entries.iter().map(|e| e.settings.weight).collect();
         let standings: Box<[Standing]> = self.entries.iter().map(Entry::standing).collect();
 
-        let mut admitted: std::collections::BTreeMap<u8, Vec<Slot>> = Default::default();
+        let mut admitted: BTreeMap<u8, Vec<Slot>> = BTreeMap::new();
         for (i, standing) in standings.iter().enumerate() {
+            let tier = admitted.entry(standing.tier).or_default();
             if standing.admission == Admission::New {
-                admitted.entry(standing.tier).or_default().push(Slot::new(i as u32));
+                tier.push(Slot::new(i as u32));
             }
         }
         let tier = |(number, admitted): (u8, Vec<Slot>)| {
             let before = previous.and_then(|p| p.tiers.iter().find(|tier| tier.number == number));
-            let view = View::new(&members, &admitted, &weights);
+            let view = View::new(&members, &admitted, &weights).in_tier(number);
             let picker = policy.build(&view, before.map(|tier| &tier.picker));
             Tier { number, admitted: admitted.into(), picker }
         };

@@ -14,7 +14,7 @@ pub(crate) struct Snapshot<B, K> {
     pub(crate) members: Arc<[Member]>,
     /// By slot.
     pub(crate) standings: Box<[Standing]>,
-    /// Only tiers with an admitted backend, best first.
+    /// Every tier that has a backend, best first.
     pub(crate) tiers: Box<[Tier<K>]>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Standing {
     pub(crate) tier: u8,
 }
 
-/// The admitted backends of one tier.
+/// One tier.
 pub(crate) struct Tier<K> {
     pub(crate) number: u8,
     pub(crate) admitted: Box<[Slot]>,
@@ -41,8 +41,9 @@ pub(crate) struct Tier<K> {
 }
 
 impl<B, K> Snapshot<B, K> {
-    /// The tier that new requests go to.
-    pub(crate) fn active_tier(&self) -> Option<u8> {
-        self.tiers.first().map(|tier| tier.number)
+    /// The tiers that have somebody to pick, best first.
+    #[inline]
+    pub(crate) fn live_tiers(&self) -> impl Iterator<Item = &Tier<K>> {
+        self.tiers.iter().filter(|tier| !tier.admitted.is_empty())
     }
 }

@@ -7,16 +7,16 @@
 /// 2⁶⁴. It is for spreading load, not for secrets: whoever sees its numbers can continue them.
 ///
 /// ```
-/// use equipoise_core::Random;
+/// use equipoise_core::Rng;
 ///
-/// let (mut a, mut b) = (Random::seeded(42), Random::seeded(42));
+/// let (mut a, mut b) = (Rng::seeded(42), Rng::seeded(42));
 /// assert_eq!(a.next_u64(), b.next_u64());
 /// assert!(a.below(6) < 6);
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Random(u64);
+pub struct Rng(u64);
 
-impl Random {
+impl Rng {
     /// A generator whose numbers follow from `seed`. Neighbouring seeds give unrelated sequences.
     pub const fn seeded(seed: u64) -> Self {
         Self(mix(seed))
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn below_covers_the_range_and_nothing_more() {
-        let mut random = Random::seeded(1);
+        let mut random = Rng::seeded(1);
         let mut seen = [0_u32; 5];
         for _ in 0..10_000 {
             seen[random.below(5) as usize] += 1;
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn neighbouring_seeds_are_unrelated() {
-        let first: [u64; 64] = core::array::from_fn(|s| Random::seeded(s as u64).next_u64());
+        let first: [u64; 64] = core::array::from_fn(|s| Rng::seeded(s as u64).next_u64());
         let bits: u32 = first.windows(2).map(|w| (w[0] ^ w[1]).count_ones()).sum();
         // 63 pairs, each differing in 32 bits of 64 on average: sd of the sum is 32.
         assert!((63 * 32_u32).abs_diff(bits) < 6 * 32, "{bits}");

@@ -1,0 +1,58 @@
+//! Load-balancing algorithms, one policy a module.
+//!
+//! | policy | what it equalises | a pick | memory | when to use it |
+//! |---|---|---|---|---|
+//! | [`RoundRobin`] | requests, in proportion to weight, at every moment | O(1) | O(n), or a schedule of up to 64 Ki entries | requests that cost alike |
+//! | [`Random`] | requests, in the long run | O(1) | O(n) | many independent balancers |
+//! | [`LeastConn`] | requests in flight per weight, exactly | O(log n) | O(n) | long or uneven requests, one balancer |
+//! | [`P2c`] | requests in flight per weight, nearly | O(d) | O(n) | the default for everything else |
+//! | [`PeakEwma`] | expected waiting time | O(1) | O(n) | backends of differing or changing speed |
+//!
+//! All of them honour weights, share nothing between workers but the backends' own counters, pick
+//! through `&self`, and allocate nothing in a pick. All pick only admitted backends, and find one
+//! whenever there is one.
+//!
+//! [`PolicyConfig`] chooses one at run time, by name.
+//!
+//! # Example
+//! ```
+//! use equipoise_algorithms::RoundRobin;
+//! use equipoise_core::{BackendId, Weight};
+//! use equipoise_pool::{Pool, Request, Spec};
+//!
+//! let pool = Pool::new(RoundRobin, 7);
+//! pool.update([("a", 5), ("b", 1), ("c", 1)].map(|(name, weight)| {
+//!     Spec::new(BackendId::named(name), name).weight(Weight::new(weight))
+//! }))?;
+//! let mut picks = [0; 3];
+//! for _ in 0..70 {
+//!     let lease = pool.pick(&Request::new())?;
+//!     picks["abc".find(*lease).unwrap()] += 1;
+//! }
+//! assert_eq!(picks, [50, 10, 10]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+
+mod alias;
+mod config;
+mod least_conn;
+mod load_tree;
+mod lottery;
+mod p2c;
+mod peak_ewma;
+mod random;
+mod retry;
+mod rotation;
+mod round_robin;
+mod schedule;
+
+pub use config::{ConfigError, PolicyConfig};
+pub use least_conn::{LeastConn, LeastConnPicker};
+pub use p2c::{P2c, P2cPicker};
+pub use peak_ewma::{PeakEwma, PeakEwmaPicker};
+pub use random::{Random, RandomPicker};
+pub use round_robin::{RoundRobin, RoundRobinPicker};

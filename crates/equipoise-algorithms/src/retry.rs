@@ -1,0 +1,25 @@
+//! Picking again, for a request that has tried some backends or met full ones.
+
+use equipoise_core::{PickContext, Slot};
+
+/// How often a policy draws anew before it goes through the list.
+const DRAWS: usize = 16;
+
+/// The first slot that may be picked, of a few that `draw` proposes, and then of `slots` from a
+/// random place on. `None` only if there is none.
+#[cold]
+pub(crate) fn first_allowed(
+    context: &mut PickContext<'_>,
+    slots: &[Slot],
+    mut draw: impl FnMut(&mut PickContext<'_>) -> Option<Slot>,
+) -> Option<Slot> {
+    for _ in 0..DRAWS {
+        let slot = draw(context)?;
+        if !context.tried().contains(slot) {
+            return Some(slot);
+        }
+    }
+    let start = context.rng.below(slots.len() as u32) as usize;
+    let (before, after) = slots.split_at(start);
+    after.iter().chain(before).copied().find(|&slot| !context.tried().contains(slot))
+}
