@@ -13,8 +13,8 @@ use equipoise_core::{
 use crate::lottery::Lottery;
 use crate::retry::first_allowed;
 
-/// Peak EWMA: of two backends, the one with the smaller product of latency and requests in flight,
-/// per weight.
+/// Peak EWMA: of two backends, the one that should answer sooner: the smaller product of latency and
+/// requests in flight per weight, this one included.
 ///
 /// The latency is an exponentially weighted moving average over time that jumps to a peak at once
 /// and forgets it slowly (Finagle's `peakEwma`, which linkerd made known). What Finagle, tower and
@@ -33,8 +33,8 @@ use crate::retry::first_allowed;
 /// A pick: O(1), two loads of each of two backends. An ended request: one compare-and-swap.
 /// Building: O(n). Memory: about 56 bytes a backend.
 ///
-/// In an explanation the score is the expected wait: nanoseconds of latency, times the requests in
-/// flight and this one, divided by the weight; 0 while nothing was measured.
+/// In an explanation the score is the expected wait: nanoseconds of latency, times one more than the
+/// requests in flight per weight. While nothing was measured, the latency counts as 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PeakEwma {
     decay: Duration,
@@ -141,8 +141,10 @@ impl Picker for PeakEwmaPicker {
             let known = if cost_a + cost_b == 0.0 { 1.0 } else { cost_a + cost_b };
             (cost_a, cost_b) = (known, known);
         }
+        // Weight divides the load and not the latency: where all are idle and equally fast, the
+        // first drawn stays, so that shares follow the weights.
         let score =
-            |cost: f32, rival: &Rival| cost * (rival.load.in_flight() + 1) as f32 / rival.weight;
+            |cost: f32, rival: &Rival| cost * (1.0 + rival.load.in_flight() as f32 / rival.weight);
         let (score_a, score_b) = (score(cost_a, a), score(cost_b, b));
         if context.is_explained() {
             context.consider(slots[first], f64::from(score_a));
