@@ -29,6 +29,7 @@
 mod arena;
 pub mod contract;
 mod contract_macro;
+pub mod model;
 mod simulation;
 pub mod statistics;
 

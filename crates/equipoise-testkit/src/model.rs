@@ -1,0 +1,307 @@
+//! A pool beside a naive model of one: any sequence of operations, checked after each.
+//!
+//! The property tests and the fuzzer both drive it, with `(Params, Vec<Op>)`.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use equipoise_core::{Admin, Admission, BackendId, Health, Instant, Outcome, Policy, Weight};
+use equipoise_pool::{Event, Lease, PickError, Pool, Reader, Request, Spec, UpdateError};
+
+/// What the pool is made with.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Params {
+    /// The pool's seed.
+    pub seed: u64,
+    /// Whether picks go through the pool itself, or through a reader.
+    pub shared: bool,
+}
+
+/// One operation. Backends are numbered; the numbers wrap around, so every value is valid.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[allow(missing_docs, reason = "they are the methods of the pool")]
+pub enum Op {
+    Update(Vec<(u8, u16, u8, u8)>),
+    Insert { id: u8, weight: u16, tier: u8, limit: u8 },
+    Remove { id: u8 },
+    SetWeight { id: u8, weight: u16 },
+    SetHealth { id: u8, up: bool },
+    SetAdmin { id: u8, admin: u8 },
+    Pick { pin: Option<u8>, tried: Vec<u8> },
+    Explain { pin: Option<u8>, tried: Vec<u8> },
+    Finish { lease: u16, nanos: u32, failed: bool },
+    Drop { lease: u16 },
+}
+
+/// What the model knows of a backend.
+#[derive(Clone, Copy, Debug)]
+struct Backend {
+    weight: Weight,
+    tier: u8,
+    limit: Option<NonZeroU32>,
+    admin: Admin,
+    health: Health,
+    /// Tells two backends of the same id apart, of which one was removed.
+    born: usize,
+}
+
+impl Backend {
+    fn admission(&self) -> Admission {
+        Admission::of(self.admin, self.health, self.weight)
+    }
+}
+
+/// A caller's backend: who it is, and which of that name.
+type Value = (u8, usize);
+
+struct Model<P: Policy> {
+    pool: Pool<Value, P>,
+    reader: Reader<Value, P>,
+    backends: BTreeMap<u8, Backend>,
+    leases: Vec<Lease<Value>>,
+    now: Instant,
+    born: usize,
+}
+
+/// Applies the operations to a pool of this policy and to the model.
+///
+/// # Panics
+/// Where the two differ.
+pub fn run<P: Policy>(policy: P, params: Params, ops: &[Op]) {
+    let pool = Pool::new(policy, params.seed);
+    let reader = pool.reader();
+    let (backends, leases) = (BTreeMap::new(), Vec::new());
+    let mut model = Model { pool, reader, backends, leases, now: Instant::ZERO, born: 0 };
+    for op in ops {
+        model.apply(op, params.shared);
+        model.check();
+    }
+    model.leases.clear();
+    model.check();
+}
+
+/// How many different backends there can be.
+const IDS: u8 = 24;
+
+fn id(number: u8) -> BackendId {
+    BackendId::new(u64::from(number % IDS))
+}
+
+fn limit(limit: u8) -> Option<NonZeroU32> {
+    // A third of the backends has a limit, and it is small.
+    NonZeroU32::new(u32::from(if limit.is_multiple_of(3) { limit % 8 } else { 0 }))
+}
+
+impl<P: Policy> Model<P> {
+    fn apply(&mut self, op: &Op, shared: bool) {
+        match op {
+            Op::Update(specs) => self.update(specs),
+            &Op::Insert { id, weight, tier, limit } => self.insert(id, weight, tier, limit),
+            &Op::Remove { id: number } => {
+                let result = self.pool.remove(id(number));
+                match self.backends.remove(&(number % IDS)) {
+                    None => assert_eq!(result, Err(UpdateError::UnknownId(id(number)))),
+                    Some(backend) => {
+                        let in_flight = self.in_flight(number % IDS, backend.born);
+                        let removed = Event::Removed { id: id(number), in_flight };
+                        assert!(result.unwrap().contains(&removed));
+                    }
+                }
+            }
+            &Op::SetWeight { id: number, weight } => {
+                let result = self.pool.set_weight(id(number), Weight::new(weight));
+                self.changed(number, result, |backend| backend.weight = Weight::new(weight));
+            }
+            &Op::SetHealth { id: number, up } => {
+                let health = if up { Health::Up } else { Health::Down };
+                let result = self.pool.set_health(id(number), health);
+                self.changed(number, result, |backend| backend.health = health);
+            }
+            &Op::SetAdmin { id: number, admin } => {
+                let admin =
+                    [Admin::Enabled, Admin::Draining, Admin::Disabled][usize::from(admin % 3)];
+                let result = self.pool.set_admin(id(number), admin);
+                self.changed(number, result, |backend| backend.admin = admin);
+            }
+            Op::Pick { pin, tried } => self.pick(*pin, tried, shared, false),
+            Op::Explain { pin, tried } => self.pick(*pin, tried, shared, true),
+            &Op::Finish { lease, nanos, failed } => {
+                self.now = self.now + std::time::Duration::from_nanos(nanos.into());
+                if !self.leases.is_empty() {
+                    let lease = self.leases.swap_remove(usize::from(lease) % self.leases.len());
+                    let failure = Outcome::Failure(equipoise_core::Failure::Response);
+                    lease.finish(self.now, if failed { failure } else { Outcome::Success });
+                }
+            }
+            &Op::Drop { lease } => {
+                if !self.leases.is_empty() {
+                    drop(self.leases.swap_remove(usize::from(lease) % self.leases.len()));
+                }
+            }
+        }
+    }
+
+    fn spec(&mut self, number: u8, weight: u16, tier: u8, max: u8) -> (Spec<Value>, Backend) {
+        self.born += 1;
+        let backend = Backend {
+            weight: Weight::new(weight),
+            tier: tier % 3,
+            limit: limit(max),
+            admin: Admin::Enabled,
+            health: Health::Up,
+            born: self.born,
+        };
+        let mut spec = Spec::new(id(number), (number % IDS, self.born));
+        spec = spec.weight(backend.weight).tier(backend.tier);
+        if let Some(limit) = backend.limit {
+            spec = spec.max_in_flight(limit);
+        }
+        (spec, backend)
+    }
+
+    fn insert(&mut self, number: u8, weight: u16, tier: u8, limit: u8) {
+        let (spec, backend) = self.spec(number, weight, tier, limit);
+        let result = self.pool.insert(spec);
+        if self.backends.contains_key(&(number % IDS)) {
+            assert_eq!(result, Err(UpdateError::DuplicateId(id(number))));
+        } else {
+            assert!(result.is_ok());
+            self.backends.insert(number % IDS, backend);
+        }
+    }
+
+    fn update(&mut self, specs: &[(u8, u16, u8, u8)]) {
+        let before = self.backends.clone();
+        let mut after = BTreeMap::new();
+        let mut list = Vec::new();
+        let mut duplicate = false;
+        for &(number, weight, tier, limit) in specs {
+            let (spec, mut backend) = self.spec(number, weight, tier, limit);
+            list.push(spec);
+            if let Some(old) = before.get(&(number % IDS)) {
+                // Who stays keeps state and value, and takes on the settings.
+                let Backend { weight, tier, limit, .. } = backend;
+                backend = Backend { weight, tier, limit, ..*old };
+            }
+            duplicate |= after.insert(number % IDS, backend).is_some();
+        }
+        let result = self.pool.update(list);
+        assert_eq!(result.is_err(), duplicate);
+        if !duplicate {
+            self.backends = after;
+        }
+    }
+
+    fn changed(
+        &mut self,
+        number: u8,
+        result: Result<Vec<Event>, UpdateError>,
+        change: impl FnOnce(&mut Backend),
+    ) {
+        match self.backends.get_mut(&(number % IDS)) {
+            None => assert_eq!(result, Err(UpdateError::UnknownId(id(number)))),
+            Some(backend) => {
+                let from = backend.admission();
+                change(backend);
+                let to = backend.admission();
+                let event = Event::AdmissionChanged { id: id(number), from, to };
+                assert_eq!(result.unwrap().contains(&event), from != to);
+            }
+        }
+    }
+
+    fn pick(&mut self, pin: Option<u8>, tried: &[u8], shared: bool, explained: bool) {
+        let tried: Vec<u8> = tried.iter().map(|n| n % IDS).collect();
+        let ids: Vec<BackendId> = tried.iter().map(|&n| id(n)).collect();
+        let mut request = Request::new().at(self.now).avoiding(&ids);
+        if let Some(pin) = pin {
+            request = request.pinned_to(id(pin));
+        }
+        let result = match (explained, shared) {
+            (false, true) => self.pool.pick(&request),
+            (false, false) => self.reader.pick(&request),
+            (true, _) => {
+                let (result, why) = self.reader.explain(&request);
+                assert_eq!(why.picked, result.as_ref().ok().map(Lease::id));
+                let excluded = why.excluded.len() + usize::from(why.picked.is_some());
+                assert!(excluded <= self.backends.len(), "{why}");
+                result
+            }
+        };
+        match result {
+            Ok(lease) => {
+                self.check_choice(&lease, pin, &tried);
+                self.leases.push(lease);
+            }
+            Err(error) => {
+                assert_eq!(self.choices(&tried), Vec::<u8>::new(), "{error}");
+                let admitted = self.backends.values().any(|b| b.admission() == Admission::New);
+                match error {
+                    PickError::NoBackends => assert!(self.backends.is_empty()),
+                    PickError::NoneAdmitted => assert!(!self.backends.is_empty() && !admitted),
+                    _ => assert!(admitted, "{error}"),
+                }
+            }
+        }
+    }
+
+    /// The backends that the policy may choose among: of the best tier that has any.
+    fn choices(&self, tried: &[u8]) -> Vec<u8> {
+        let eligible = |(number, backend): &(&u8, &Backend)| {
+            backend.admission() == Admission::New
+                && !tried.contains(number)
+                && self.has_place(**number)
+        };
+        let eligible: Vec<_> = self.backends.iter().filter(eligible).collect();
+        let best = eligible.iter().map(|(_, b)| b.tier).min();
+        eligible.iter().filter(|(_, b)| Some(b.tier) == best).map(|(n, _)| **n).collect()
+    }
+
+    fn has_place(&self, number: u8) -> bool {
+        let backend = &self.backends[&number];
+        // Requests from before there was a limit are not counted, so there may be more places.
+        backend.limit.is_none_or(|limit| self.in_flight(number, backend.born) < limit.get())
+    }
+
+    fn check_choice(&self, lease: &Lease<Value>, pin: Option<u8>, tried: &[u8]) {
+        let (number, born) = **lease;
+        assert_eq!(self.backends[&number].born, born, "{number} was replaced");
+        assert!(!tried.contains(&number));
+        let pinned = pin.map(|pin| pin % IDS).filter(|pin| {
+            let admission = self.backends.get(pin).map(Backend::admission);
+            admission.is_some_and(|a| a != Admission::Never) && !tried.contains(pin)
+        });
+        if let Some(pin) = pinned.filter(|&pin| self.has_place(pin)) {
+            assert_eq!(number, pin);
+        } else if !self.backends.values().any(|b| b.limit.is_some()) {
+            assert!(self.choices(tried).contains(&number), "{number}");
+        } else {
+            assert!(self.backends[&number].admission() != Admission::Never);
+        }
+    }
+
+    fn in_flight(&self, number: u8, born: usize) -> u32 {
+        self.leases.iter().filter(|lease| ***lease == (number, born)).count() as u32
+    }
+
+    /// The pool says of itself what the model says of it.
+    fn check(&self) {
+        let statuses = self.pool.backends();
+        assert_eq!(statuses.len(), self.backends.len());
+        for status in statuses {
+            let (&number, backend) = self
+                .backends
+                .iter()
+                .find(|(n, _)| id(**n) == status.id)
+                .expect("it is in the model");
+            assert_eq!(status.weight, backend.weight);
+            assert_eq!(status.tier, backend.tier);
+            assert_eq!(status.max_in_flight, backend.limit);
+            assert_eq!((status.admin, status.health), (backend.admin, backend.health));
+            assert_eq!(status.admission, backend.admission());
+            assert_eq!(status.in_flight, self.in_flight(number, backend.born));
+        }
+    }
+}
