@@ -38,6 +38,8 @@ mod error;
 mod event;
 mod id_map;
 mod lease;
+#[cfg(all(test, equipoise_loom))]
+mod models;
 mod pick;
 mod places;
 mod pool;
