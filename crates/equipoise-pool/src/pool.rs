@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_utils::CachePadded;
 use equipoise_core::{
     Admin, BackendId, Explanation, Health, Instant, LoadReport, Policy, Rng, Turn, Weight,
 };
@@ -26,11 +27,12 @@ pub struct Pool<B, P: Policy> {
 }
 
 pub(crate) struct Shared<B, P: Policy> {
-    pub(crate) published: Published<Snapshot<B, P::Picker>>,
+    /// Read at every pick, so kept off the lines that picks through the pool itself write.
+    pub(crate) published: CachePadded<Published<Snapshot<B, P::Picker>>>,
     registry: Mutex<Registry<B>>,
     policy: P,
     /// The rotation of those who pick through the pool itself.
-    turn: AtomicU64,
+    turn: CachePadded<AtomicU64>,
     /// Counts whatever needs a random generator of its own; each gets the next number's.
     seed: AtomicU64,
 }
@@ -45,10 +47,10 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
         let snapshot = registry.snapshot(&policy, None);
         let mut rng = Rng::seeded(seed);
         let shared = Shared {
-            published: Published::new(Arc::new(snapshot)),
+            published: CachePadded::new(Published::new(Arc::new(snapshot))),
             registry: Mutex::new(registry),
             policy,
-            turn: AtomicU64::new(rng.next_u64()),
+            turn: CachePadded::new(AtomicU64::new(rng.next_u64())),
             seed: AtomicU64::new(rng.next_u64()),
         };
         Self { shared: Arc::new(shared) }
