@@ -126,8 +126,15 @@ pub enum ConfigError {
         /// What was given.
         given: String,
     },
-    /// The policy has no such setting.
-    UnknownSetting {
+    /// No name was given.
+    NoName,
+    /// No policy has this setting.
+    NoSuchSetting {
+        /// What was given.
+        given: String,
+    },
+    /// The policy does not have this setting; another one has.
+    ForeignSetting {
         /// The policy.
         policy: String,
         /// What was given.
@@ -154,10 +161,14 @@ impl fmt::Display for ConfigError {
             Self::UnknownName { given } => {
                 write!(f, "policy: unknown name `{given}`; allowed are {}", NAMES.join(", "))
             }
-            Self::UnknownSetting { policy, given, allowed: [] } => {
+            Self::NoName => write!(f, "policy.name: missing; allowed are {}", NAMES.join(", ")),
+            Self::NoSuchSetting { given } => {
+                write!(f, "policy.{given}: unknown; allowed are name, {}", SETTINGS.join(", "))
+            }
+            Self::ForeignSetting { policy, given, allowed: [] } => {
                 write!(f, "policy.{given}: `{policy}` has no settings")
             }
-            Self::UnknownSetting { policy, given, allowed } => {
+            Self::ForeignSetting { policy, given, allowed } => {
                 write!(
                     f,
                     "policy.{given}: no setting of `{policy}`; allowed are {}",
@@ -175,17 +186,19 @@ impl core::error::Error for ConfigError {}
 
 /// The long form of a configuration: the name, and every setting that any policy has.
 #[derive(Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 struct Table {
     name: String,
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     choices: Option<u64>,
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     decay_ms: Option<u64>,
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     penalty_ms: Option<u64>,
 }
+
+/// The names of all settings, in the order of the table.
+const SETTINGS: [&str; 3] = ["choices", "decay_ms", "penalty_ms"];
 
 impl TryFrom<Table> for PolicyConfig {
     type Error = ConfigError;
@@ -197,6 +210,7 @@ impl TryFrom<Table> for PolicyConfig {
             "least_conn" => Self::LeastConn,
             "p2c" => Self::P2c(table.p2c()?),
             "peak_ewma" => Self::PeakEwma(table.peak_ewma()?),
+            "" => return Err(ConfigError::NoName),
             _ => return Err(ConfigError::UnknownName { given: table.name }),
         };
         table.refuse_foreign_settings(config.settings())?;
@@ -205,6 +219,12 @@ impl TryFrom<Table> for PolicyConfig {
 }
 
 impl Table {
+    #[cfg(feature = "serde")]
+    fn settings_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Option<u64>)> {
+        let Self { name: _, choices, decay_ms, penalty_ms } = self;
+        SETTINGS.into_iter().zip([choices, decay_ms, penalty_ms])
+    }
+
     fn p2c(&self) -> Result<P2c, ConfigError> {
         let Some(choices) = self.choices else { return Ok(P2c::default()) };
         let max = u64::from(P2c::MAX_CHOICES);
@@ -226,16 +246,15 @@ impl Table {
     }
 
     fn refuse_foreign_settings(&self, allowed: &'static [&'static str]) -> Result<(), ConfigError> {
-        let set = [
-            ("choices", self.choices),
-            ("decay_ms", self.decay_ms),
-            ("penalty_ms", self.penalty_ms),
-        ];
-        match set.into_iter().find(|(name, value)| value.is_some() && !allowed.contains(name)) {
+        let Self { name: _, choices, decay_ms, penalty_ms } = self;
+        let settings = SETTINGS.into_iter().zip([choices, decay_ms, penalty_ms]);
+        let mut foreign =
+            settings.filter(|(name, value)| value.is_some() && !allowed.contains(name));
+        match foreign.next() {
             None => Ok(()),
             Some((given, _)) => {
                 let policy = self.name.clone();
-                Err(ConfigError::UnknownSetting { policy, given, allowed })
+                Err(ConfigError::ForeignSetting { policy, given, allowed })
             }
         }
     }
@@ -258,8 +277,7 @@ impl From<&PolicyConfig> for Table {
 
 #[cfg(feature = "serde")]
 mod serde_form {
-    use super::{PolicyConfig, Table, fmt};
-    use serde::de::value::MapAccessDeserializer;
+    use super::{ConfigError, PolicyConfig, String, Table, fmt};
     use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
     use serde::ser::{Serialize, Serializer};
 
@@ -288,8 +306,21 @@ mod serde_form {
             name.parse().map_err(E::custom)
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PolicyConfig, A::Error> {
-            let table = Table::deserialize(MapAccessDeserializer::new(map))?;
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PolicyConfig, A::Error> {
+            let mut table = Table::default();
+            while let Some(key) = map.next_key::<String>()? {
+                let wrong =
+                    |error: A::Error| A::Error::custom(format_args!("policy.{key}: {error}"));
+                if key == "name" {
+                    table.name = map.next_value().map_err(wrong)?;
+                } else if let Some((_, setting)) =
+                    table.settings_mut().find(|(name, _)| *name == key)
+                {
+                    *setting = Some(map.next_value().map_err(wrong)?);
+                } else {
+                    return Err(A::Error::custom(ConfigError::NoSuchSetting { given: key }));
+                }
+            }
             table.try_into().map_err(A::Error::custom)
         }
     }

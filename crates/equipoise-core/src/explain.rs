@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::{Admission, BackendId, Slot};
+use crate::{Admin, Admission, BackendId, Health, Slot, Weight};
 
 /// One backend that a picker looked at.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -56,6 +56,20 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Why a backend in this state takes no new requests; `None` where [`Admission::of`] says
+    /// [`Admission::New`].
+    pub const fn of(admin: Admin, health: Health, weight: Weight) -> Option<Self> {
+        match (Admission::of(admin, health, weight), health, admin) {
+            (Admission::New, _, _) => None,
+            (_, _, Admin::Disabled) => Some(Self::Disabled),
+            (_, Health::Down, _) => Some(Self::Down),
+            (_, _, Admin::Draining) => Some(Self::Draining),
+            (_, _, Admin::Enabled) => Some(Self::WeightZero),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,22 +113,5 @@ impl fmt::Display for Explanation {
             writeln!(f, "  excluded {backend}: {reason}")?;
         }
         Ok(())
-    }
-}
-
-impl Reason {
-    /// The reason behind an admission that is not `New`, given what led to it.
-    pub const fn of(
-        admission: Admission,
-        admin: crate::Admin,
-        health: crate::Health,
-    ) -> Option<Self> {
-        match (admission, health, admin) {
-            (Admission::New, _, _) => None,
-            (_, _, crate::Admin::Disabled) => Some(Self::Disabled),
-            (_, crate::Health::Down, _) => Some(Self::Down),
-            (_, _, crate::Admin::Draining) => Some(Self::Draining),
-            (_, _, crate::Admin::Enabled) => Some(Self::WeightZero),
-        }
     }
 }

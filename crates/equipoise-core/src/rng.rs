@@ -38,11 +38,6 @@ impl Rng {
     pub const fn below(&mut self, bound: u32) -> u32 {
         (((self.next_u64() >> 32) * bound as u64) >> 32) as u32
     }
-
-    /// A seed for a generator of its own, as each worker needs one.
-    pub const fn fork(&mut self) -> Self {
-        Self::seeded(self.next_u64())
-    }
 }
 
 /// The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).

@@ -37,6 +37,13 @@ pub(crate) struct Shared<B, P: Policy> {
     seed: AtomicU64,
 }
 
+impl<B, P: Policy> Shared<B, P> {
+    /// A random generator that nobody else has.
+    pub(crate) fn rng(&self) -> Rng {
+        Rng::seeded(self.seed.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
     /// An empty pool.
     ///
@@ -159,23 +166,19 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
     /// [`PickError`], only when there is nobody to pick.
     pub fn pick(&self, request: &Request<'_>) -> Result<Lease<B>, PickError> {
         let snapshot = self.shared.published.load();
-        pick::pick(&snapshot, request, &mut self.rng(), Turn::Shared(&self.shared.turn))
+        pick::pick(&snapshot, request, &mut self.shared.rng(), Turn::Shared(&self.shared.turn))
     }
 
     /// Picks a backend and says who was considered, with what score, and who was excluded and why.
     /// It is a real pick, with a lease. Allocates, and looks at every backend.
     pub fn explain(&self, request: &Request<'_>) -> (Result<Lease<B>, PickError>, Explanation) {
         let snapshot = self.shared.published.load();
-        pick::explain(&snapshot, request, &mut self.rng(), Turn::Shared(&self.shared.turn))
+        pick::explain(&snapshot, request, &mut self.shared.rng(), Turn::Shared(&self.shared.turn))
     }
 
     /// A reader for one worker, with its own random numbers and its own place in the rotation.
     pub fn reader(&self) -> Reader<B, P> {
-        Reader::new(Arc::clone(&self.shared), self.rng())
-    }
-
-    fn rng(&self) -> Rng {
-        Rng::seeded(self.shared.seed.fetch_add(1, Ordering::Relaxed))
+        Reader::new(Arc::clone(&self.shared))
     }
 
     /// Applies a change and publishes what came of it.

@@ -67,9 +67,3 @@ impl<T> Cached<T> {
         *self = published.cached();
     }
 }
-
-impl<T> Clone for Cached<T> {
-    fn clone(&self) -> Self {
-        Self { value: Arc::clone(&self.value), generation: self.generation }
-    }
-}

@@ -27,8 +27,9 @@ pub struct Reader<B, P: Policy> {
 }
 
 impl<B, P: Policy> Reader<B, P> {
-    pub(crate) fn new(pool: Arc<Shared<B, P>>, mut rng: Rng) -> Self {
+    pub(crate) fn new(pool: Arc<Shared<B, P>>) -> Self {
         let snapshot = pool.published.cached();
+        let mut rng = pool.rng();
         let turn = rng.next_u64();
         Self { pool, snapshot, rng, turn }
     }
@@ -62,9 +63,7 @@ impl<B, P: Policy> Clone for Reader<B, P> {
     /// A reader for another worker: on the same pool, with random numbers and a place in the
     /// rotation of its own.
     fn clone(&self) -> Self {
-        let mut rng = self.rng.clone().fork();
-        let turn = rng.next_u64();
-        Self { pool: Arc::clone(&self.pool), snapshot: self.snapshot.clone(), rng, turn }
+        Self::new(Arc::clone(&self.pool))
     }
 }
 

@@ -42,7 +42,7 @@ impl<B> Entry<B> {
 
     fn standing(&self) -> Standing {
         let admission = self.admission();
-        let reason = Reason::of(admission, self.admin, self.health);
+        let reason = Reason::of(self.admin, self.health, self.settings.weight);
         Standing { admission, reason, tier: self.settings.tier }
     }
 

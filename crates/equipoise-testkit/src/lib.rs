@@ -36,3 +36,9 @@ pub mod statistics;
 pub use arena::Arena;
 pub use contract_macro::Promises;
 pub use simulation::{ClosedLoop, Served};
+
+/// The code of the README runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+#[derive(Debug)]
+pub struct Readme;

@@ -3,6 +3,7 @@
 //! The property tests and the fuzzer both drive it, with `(Params, Vec<Op>)`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::num::NonZeroU32;
 
 use equipoise_core::{Admin, Admission, BackendId, Health, Instant, Outcome, Policy, Weight};
@@ -164,11 +165,14 @@ impl<P: Policy> Model<P> {
     fn insert(&mut self, number: u8, weight: u16, tier: u8, limit: u8) {
         let (spec, backend) = self.spec(number, weight, tier, limit);
         let result = self.pool.insert(spec);
-        if self.backends.contains_key(&(number % IDS)) {
-            assert_eq!(result, Err(UpdateError::DuplicateId(id(number))));
-        } else {
-            assert!(result.is_ok());
-            self.backends.insert(number % IDS, backend);
+        match self.backends.entry(number % IDS) {
+            Entry::Occupied(_) => {
+                assert_eq!(result, Err(UpdateError::DuplicateId(id(number))));
+            }
+            Entry::Vacant(entry) => {
+                assert!(result.is_ok());
+                entry.insert(backend);
+            }
         }
     }
 
