@@ -10,7 +10,10 @@ struct Pool {
 }
 
 fn read(toml: &str) -> Result<PolicyConfig, String> {
-    toml::from_str::<Pool>(toml).map(|pool| pool.policy).map_err(|e| e.message().to_owned())
+    toml::from_str::<Pool>(toml).map(|pool| pool.policy).map_err(|e| {
+        // `toml` adds where it was, on a line of its own.
+        e.message().lines().next().unwrap_or_default().to_owned()
+    })
 }
 
 #[test]
