@@ -154,3 +154,71 @@ impl P2cPicker {
         f64::from(self.in_flight(self.lottery.slots()[index])) / f64::from(self.weight(index))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use equipoise_core::BackendId;
+    use equipoise_pool::Request;
+    use equipoise_testkit::Arena;
+    use equipoise_testkit::statistics::assert_shares;
+
+    use super::P2c;
+
+    /// Which two backends each of so many picks compared, in order.
+    fn pairs(weights: &[u16], picks: usize) -> Vec<(usize, usize)> {
+        let mut arena = Arena::new(P2c::default(), 12, weights);
+        let number =
+            |id: BackendId| (0..weights.len()).position(|i| Arena::<P2c>::id(i) == id).unwrap();
+        let mut pair = || {
+            let (_, why) = arena.reader.explain(&Request::new());
+            let [first, second] = why.considered[..] else { panic!("not a pair: {why}") };
+            (number(first.backend), number(second.backend))
+        };
+        (0..picks).map(|_| pair()).collect()
+    }
+
+    #[test]
+    fn pairs_are_uniform_over_distinct_pairs() {
+        for n in [3, 5, 12] {
+            let mut counts = vec![0; n * n];
+            for (first, second) in pairs(&vec![1; n], 40_000) {
+                counts[first * n + second] += 1;
+            }
+            let odds = |i: usize| if i / n == i % n { 0.0 } else { 1.0 };
+            assert_shares(&counts, &(0..n * n).map(odds).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn with_weights_the_first_is_drawn_by_weight_and_the_second_uniformly() {
+        let weights = [1, 2, 5, 10];
+        let mut counts = vec![0; 16];
+        for (first, second) in pairs(&weights, 40_000) {
+            counts[first * 4 + second] += 1;
+        }
+        let odds = |i: usize| if i / 4 == i % 4 { 0.0 } else { f64::from(weights[i / 4]) };
+        assert_shares(&counts, &(0..16).map(odds).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn of_two_backends_both_are_always_compared() {
+        for weights in [[1, 1], [1, 65_535]] {
+            assert!(pairs(&weights, 2_000).iter().all(|&(a, b)| a + b == 1));
+            // So the less busy one is always found.
+            let mut arena = Arena::new(P2c::default(), 3, &[1, 1]);
+            let held: Vec<_> = (0..100).map(|_| arena.lease().unwrap()).collect();
+            assert_eq!(held.iter().filter(|lease| ***lease == 0).count(), 50);
+        }
+    }
+
+    #[test]
+    fn choices_out_of_range_are_refused() {
+        assert!([0, 1, 17, 255].into_iter().all(|choices| P2c::new(choices).is_none()));
+        assert!((2..=16).all(|choices| P2c::new(choices).is_some()));
+    }
+}

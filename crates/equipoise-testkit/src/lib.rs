@@ -37,8 +37,9 @@ pub use arena::Arena;
 pub use contract_macro::Promises;
 pub use simulation::{ClosedLoop, Served};
 
-/// The code of the README runs.
+/// The code of the pages runs.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../../equipoise-pool/README.md")]
 #[derive(Debug)]
-pub struct Readme;
+pub struct Pages;
