@@ -39,12 +39,12 @@ async fn build_one<B: Send + Sync + 'static>(
     settings: &PoolSettings,
     make: impl Fn(Backend) -> B,
 ) -> Result<NamedPool<B>, StartError> {
-    let field = format!("pools.{}.backends", settings.name());
+    let field = settings.field();
     let mut specs = Vec::new();
     for written in settings.backends() {
         let backend = Backend::resolve(written.address.clone()).await.map_err(|error| {
             let wrong = format!("can't resolve `{}`: {error}", written.address);
-            StartError::new(&field, wrong)
+            StartError::new(field, wrong)
         })?;
         let id = BackendId::named(backend.name());
         let mut spec = Spec::new(id, make(backend)).weight(written.weight);
@@ -59,6 +59,6 @@ async fn build_one<B: Send + Sync + 'static>(
     // Another seed in each process, or all of them would start with the same backend.
     let seed = getrandom::u64().map_err(|error| StartError::new("random seed", error))?;
     let pool = Pool::new(settings.policy().policy(), seed);
-    pool.update(specs).map_err(|error| StartError::new(&field, error))?;
+    pool.update(specs).map_err(|error| StartError::new(field, error))?;
     Ok(NamedPool { name: settings.name().to_owned(), pool })
 }

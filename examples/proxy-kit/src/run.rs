@@ -20,8 +20,8 @@ pub fn run(program: &str, start: impl Future<Output = Result<(), StartError>>) -
         }
     };
     let result = runtime.block_on(start);
-    // Connections that shutdown left are cut here, and a slow name lookup is not waited for.
-    runtime.shutdown_background();
+    // Connections that shutdown left are cut here. Each still writes its line to the log.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

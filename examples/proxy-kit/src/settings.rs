@@ -27,6 +27,7 @@ pub struct PoolSection {
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
     name: String,
+    field: String,
     policy: PolicyConfig,
     backends: Vec<BackendSpec>,
 }
@@ -45,17 +46,21 @@ impl PoolSettings {
             let wrong = "a name has letters, digits, `-` and `_` only";
             return Err(StartError::new(format!("pools.{name}"), wrong));
         }
+        Self::checked(name, format!("pools.{name}.backends"), section)
+    }
+
+    fn checked(name: &str, field: String, section: PoolSection) -> Result<Self, StartError> {
         let PoolSection { policy, backends } = section;
         if backends.is_empty() {
-            return Err(StartError::new(format!("pools.{name}.backends"), "no backends"));
+            return Err(StartError::new(field, "no backends"));
         }
         for (index, backend) in backends.iter().enumerate() {
             if backends[..index].iter().any(|other| other.address == backend.address) {
                 let wrong = format!("duplicate backend `{}`", backend.address);
-                return Err(StartError::new(format!("pools.{name}.backends"), wrong));
+                return Err(StartError::new(field, wrong));
             }
         }
-        Ok(Self { name: name.to_owned(), policy, backends })
+        Ok(Self { name: name.to_owned(), field, policy, backends })
     }
 
     /// Checks all pools of a file.
@@ -79,12 +84,18 @@ impl PoolSettings {
             return Err(StartError::plain(wrong));
         }
         let policy = flags.policy.unwrap_or_default();
-        Self::new(DEFAULT_POOL, PoolSection { policy, backends: flags.backend.clone() })
+        let section = PoolSection { policy, backends: flags.backend.clone() };
+        Self::checked(DEFAULT_POOL, "--backend".to_owned(), section)
     }
 
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where its backends are written, for errors.
+    pub fn field(&self) -> &str {
+        &self.field
     }
 
     /// The policy.
