@@ -18,11 +18,15 @@ pub struct Flags {
     #[arg(long, value_name = "IP:PORT", value_parser = parse_listen)]
     pub listen: Vec<SocketAddr>,
 
-    /// A backend, as HOST:PORT[,weight=N][,backup][,max=N]; repeat it for several
-    #[arg(long, value_name = "BACKEND")]
+    /// A backend, in its short form.
+    #[arg(
+        long,
+        value_name = "BACKEND",
+        help = "A backend, as HOST:PORT[,weight=N][,backup][,max=N]; repeat it for several"
+    )]
     pub backend: Vec<BackendSpec>,
 
-    /// How to choose among the backends: round_robin (the default), random, least_conn, p2c, peak_ewma
+    /// How to choose: round_robin (the default), random, least_conn, p2c or peak_ewma
     #[arg(long, value_name = "NAME")]
     pub policy: Option<PolicyConfig>,
 

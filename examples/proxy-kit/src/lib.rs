@@ -4,7 +4,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`flags`] | the command line |
-//! | [`file`] | reads a TOML file; an error is one line with the place in the file |
+//! | [`file`](mod@file) | reads a TOML file; an error is one line with the place in the file |
 //! | [`backend`] | a backend as it is written: `host:port[,weight=N][,backup][,max=N]`, or a table |
 //! | [`settings`] | sections of a configuration, checked into types that can't be wrong |
 //! | [`pools`] | resolved backends in an `equipoise_pool::Pool` |
