@@ -1,0 +1,122 @@
+//! Flags or a TOML file, checked into settings that can't be wrong.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Parser;
+use proxy_kit::flags::Flags;
+use proxy_kit::settings::{
+    PoolSection, PoolSettings, listeners, listeners_from_flags, millis, pool_index,
+};
+use proxy_kit::{StartError, file};
+use serde::Deserialize;
+
+/// A TCP proxy.
+#[derive(Debug, Parser)]
+#[command(name = crate::NAME, version)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// Everything that the proxy has to know.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) pools: Vec<PoolSettings>,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// Where to listen, and the index of the pool that takes what comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
+    pub(crate) pool: usize,
+}
+
+/// How long to wait, for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    /// For a connection to a backend.
+    pub(crate) connect: Duration,
+    /// For open connections at shutdown.
+    pub(crate) shutdown: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), shutdown: Duration::from_secs(30) }
+    }
+}
+
+/// Where the proxy listens unless it is told.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    listeners: Vec<ListenerSection>,
+    #[serde(default)]
+    pools: BTreeMap<String, PoolSection>,
+    #[serde(default)]
+    timeouts: TimeoutSection,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenerSection {
+    address: String,
+    pool: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimeoutSection {
+    connect_ms: Option<u64>,
+    shutdown_ms: Option<u64>,
+}
+
+impl Settings {
+    /// From the flags, or from the file that they name.
+    pub(crate) fn load(flags: &Flags) -> Result<Self, StartError> {
+        match &flags.config {
+            Some(path) => Self::from_file(path),
+            None => Self::from_flags(flags),
+        }
+    }
+
+    fn from_flags(flags: &Flags) -> Result<Self, StartError> {
+        let addresses = listeners_from_flags(flags, DEFAULT_LISTEN)?;
+        let listeners = addresses.into_iter().map(|address| Listener { address, pool: 0 });
+        Ok(Self {
+            listeners: listeners.collect(),
+            pools: vec![PoolSettings::from_flags(flags)?],
+            timeouts: Timeouts::default(),
+        })
+    }
+
+    fn from_file(path: &Path) -> Result<Self, StartError> {
+        Self::check(file::read(path)?).map_err(|error| StartError::new(path.display(), error))
+    }
+
+    fn check(file: File) -> Result<Self, StartError> {
+        let addresses = listeners(file.listeners.iter().map(|listener| listener.address.as_str()))?;
+        let pools = PoolSettings::all(file.pools)?;
+        let mut listeners = Vec::new();
+        for (index, (section, address)) in file.listeners.iter().zip(addresses).enumerate() {
+            let field = format!("listeners[{index}].pool");
+            let pool = pool_index(&field, &section.pool, &pools)?;
+            listeners.push(Listener { address, pool });
+        }
+        let default = Timeouts::default();
+        let given = file.timeouts;
+        let timeouts = Timeouts {
+            connect: millis("timeouts.connect_ms", given.connect_ms, default.connect)?,
+            shutdown: millis("timeouts.shutdown_ms", given.shutdown_ms, default.shutdown)?,
+        };
+        Ok(Self { listeners, pools, timeouts })
+    }
+}

@@ -1,0 +1,69 @@
+//! One line per connection.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+
+use equipoise_core::{Clock, Instant};
+use proxy_kit::clock::Monotonic;
+use proxy_kit::log;
+
+use crate::relay::Bytes;
+
+/// What is known of a connection. It is written when this is dropped, so that a connection that
+/// shutdown cuts has its line too.
+#[derive(Debug)]
+pub(crate) struct ConnectionLog {
+    clock: Monotonic,
+    since: Instant,
+    client: SocketAddr,
+    pool: String,
+    backend: Option<String>,
+    attempts: u32,
+    pub(crate) bytes: Bytes,
+    end: String,
+}
+
+impl ConnectionLog {
+    pub(crate) fn new(clock: Monotonic, client: SocketAddr, pool: &str) -> Self {
+        let (since, pool) = (clock.now(), pool.to_owned());
+        let end = "cut by shutdown".to_owned();
+        Self {
+            clock,
+            since,
+            client,
+            pool,
+            backend: None,
+            attempts: 0,
+            bytes: Bytes::default(),
+            end,
+        }
+    }
+
+    /// A backend is tried.
+    pub(crate) fn attempt(&mut self, backend: &str) {
+        self.backend = Some(backend.to_owned());
+        self.attempts += 1;
+    }
+
+    /// How it ended, in a word or in the words of an error.
+    pub(crate) fn end(&mut self, how: &dyn fmt::Display) {
+        self.end = how.to_string();
+    }
+}
+
+impl Drop for ConnectionLog {
+    fn drop(&mut self) {
+        let duration = self.clock.now().since(self.since).as_secs_f64() * 1e3;
+        log::line(format_args!(
+            "{} pool={} backend={} attempts={} sent={} received={} duration={duration:.1}ms end=\"{}\"",
+            self.client,
+            self.pool,
+            self.backend.as_deref().unwrap_or("-"),
+            self.attempts,
+            self.bytes.from_client.load(Relaxed),
+            self.bytes.from_backend.load(Relaxed),
+            self.end,
+        ));
+    }
+}

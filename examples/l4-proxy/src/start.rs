@@ -1,0 +1,47 @@
+//! From a configuration to a running proxy. Everything that can be wrong is found out before
+//! anything is served.
+
+use std::sync::Arc;
+
+use proxy_kit::clock::Monotonic;
+use proxy_kit::run::{report_checked, until_stopped};
+use proxy_kit::shutdown::{Shutdown, Signals};
+use proxy_kit::{StartError, listen, log, pools};
+
+use crate::NAME;
+use crate::config::{Cli, Settings};
+use crate::connection::Service;
+
+/// Runs the proxy until it is told to stop.
+pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
+    let Settings { listeners, pools, timeouts } = Settings::load(&cli.flags)?;
+    let clock = Monotonic::start();
+    let pools = pools::build(&pools, |backend| backend).await?;
+    if cli.flags.check {
+        report_checked(NAME, &cli.flags);
+        return Ok(());
+    }
+    let services: Vec<_> = pools
+        .into_iter()
+        .map(|pool| Arc::new(Service { pool, clock, connect_limit: timeouts.connect }))
+        .collect();
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+    let sockets = listen::bind(&addresses).await?;
+    let signals = Signals::install().map_err(|error| StartError::new("signals", error))?;
+    let shutdown = Shutdown::new();
+    for (listener, socket) in listeners.into_iter().zip(sockets) {
+        let address = socket.local_addr().map_err(|error| StartError::new("listener", error))?;
+        let service = Arc::clone(&services[listener.pool]);
+        tokio::spawn(listen::accept(socket, shutdown.guard(), move |stream, client, guard| {
+            let service = Arc::clone(&service);
+            async move {
+                service.serve(stream, client).await;
+                // Shutdown waits for it.
+                drop(guard);
+            }
+        }));
+        log::line(format_args!("{NAME}: listening on {address}"));
+    }
+    until_stopped(NAME, signals, shutdown, timeouts.shutdown).await;
+    Ok(())
+}

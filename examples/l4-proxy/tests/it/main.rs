@@ -1,0 +1,12 @@
+//! The real binary, between real sockets.
+
+mod configuration;
+mod failover;
+mod lab;
+mod relay;
+mod shutdown;
+
+/// The program under test.
+const PROXY: &str = env!("CARGO_BIN_EXE_l4-proxy");
+/// A directory for files.
+const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");

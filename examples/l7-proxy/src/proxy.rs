@@ -1,0 +1,107 @@
+//! One request: its target, its route, its backend, its line in the log.
+
+use std::net::SocketAddr;
+
+use equipoise_core::{Clock, Failure, Outcome};
+use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::http::request::Parts;
+use hyper::http::uri::{PathAndQuery, Uri};
+use hyper::{Request, Response, StatusCode, Version};
+use proxy_kit::pools::NamedPool;
+
+use crate::download::{Download, Held};
+use crate::forward::{Forwarded, Forwarder};
+use crate::headers;
+use crate::refusal::Refusal;
+use crate::request_log::RequestLog;
+use crate::route::{Asked, Routes};
+use crate::target::Target;
+use crate::upload::Upload;
+use crate::upstream::Upstream;
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) routes: Routes,
+    pub(crate) pools: Vec<NamedPool<Upstream>>,
+    pub(crate) forwarder: Forwarder,
+}
+
+/// A backend's body, or a line of our own.
+pub(crate) type ReplyBody = Either<Download, Full<Bytes>>;
+
+impl Proxy {
+    /// Answers a request.
+    pub(crate) async fn answer(
+        &self,
+        client: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Response<ReplyBody> {
+        let (head, body) = request.into_parts();
+        let clock = self.forwarder.clock;
+        let mut log = RequestLog::new(clock, head.method.clone(), head.uri.path());
+        let request = Request::from_parts(head, Upload::new(body, clock));
+        match self.forward(client, request, &mut log).await {
+            Ok(forwarded) => self.relay(forwarded, log).map(Either::Left),
+            Err(refusal) => {
+                log.status = Some(refusal.status);
+                refusal.into_response().map(Either::Right)
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        client: SocketAddr,
+        request: Request<Upload>,
+        log: &mut RequestLog,
+    ) -> Result<Forwarded, Refusal> {
+        let (mut head, body) = request.into_parts();
+        let target = Target::of(&head)?;
+        let asked = Asked { host: &target.host, path: head.uri.path(), headers: &head.headers };
+        let pool = self.routes.find(asked).and_then(|index| self.pools.get(index));
+        let Some(pool) = pool else {
+            let reason = format!("no route for {}{}", target.host, head.uri.path());
+            return Err(Refusal::new(StatusCode::NOT_FOUND, reason));
+        };
+        log.pool = Some(pool.name.clone());
+        // From the client's connection to the backend's: HTTP/1.1, and the path without the host.
+        head.version = Version::HTTP_11;
+        head.uri = origin_form(&head.uri);
+        headers::forward_request(&mut head.headers, &target, client.ip());
+        let prepare = |head: &mut Parts, upstream: &Upstream| {
+            headers::set_host(&mut head.headers, &target, upstream.host_header());
+        };
+        let request = Request::from_parts(head, body);
+        let forwarded = self.forwarder.forward(pool, request, prepare, log).await?;
+        if forwarded.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let reason = "the backend changed the protocol without being asked";
+            return Err(Refusal::new(StatusCode::BAD_GATEWAY, reason));
+        }
+        Ok(forwarded)
+    }
+
+    /// Passes a response on. Whatever the request holds is handed to the body.
+    fn relay(&self, forwarded: Forwarded, mut log: RequestLog) -> Response<Download> {
+        let Forwarded { response, lease, connection } = forwarded;
+        let clock = self.forwarder.clock;
+        let (mut head, body) = response.into_parts();
+        let outcome = if head.status.is_server_error() {
+            Outcome::Failure(Failure::Response)
+        } else {
+            Outcome::Success
+        };
+        head.version = Version::HTTP_11;
+        headers::forward_response(&mut head.headers);
+        log.status = Some(head.status);
+        let latency = clock.now().since(lease.since());
+        let held = Held { lease, connection, log, clock, latency, outcome };
+        Response::from_parts(head, Download::new(body, held))
+    }
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    let path = uri.path_and_query().cloned();
+    path.unwrap_or_else(|| PathAndQuery::from_static("/")).into()
+}

@@ -1,0 +1,48 @@
+//! One line per request.
+
+use equipoise_core::{Clock, Instant};
+use hyper::{Method, StatusCode};
+use proxy_kit::clock::Monotonic;
+use proxy_kit::log;
+
+/// What is known of a request. It is written when this is dropped: at the end of the response, or
+/// when the client has gone.
+#[derive(Debug)]
+pub(crate) struct RequestLog {
+    clock: Monotonic,
+    since: Instant,
+    method: Method,
+    /// Without the query, which may hold what no log should.
+    path: String,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) pool: Option<String>,
+    pub(crate) backend: Option<String>,
+    pub(crate) attempts: u32,
+    /// Whether the response's body was cut short, by whom.
+    pub(crate) cut: Option<&'static str>,
+}
+
+impl RequestLog {
+    pub(crate) fn new(clock: Monotonic, method: Method, path: &str) -> Self {
+        let (path, since) = (path.to_owned(), clock.now());
+        let (status, pool, backend, cut) = (None, None, None, None);
+        Self { clock, since, method, path, status, pool, backend, attempts: 0, cut }
+    }
+}
+
+impl Drop for RequestLog {
+    fn drop(&mut self) {
+        // 499 is nginx's number for a client that did not wait.
+        let status = self.status.as_ref().map_or("499", StatusCode::as_str);
+        let duration = self.clock.now().since(self.since).as_secs_f64() * 1e3;
+        let cut = self.cut.map(|by| format!(" cut_by={by}")).unwrap_or_default();
+        log::line(format_args!(
+            "{} {} {status} pool={} backend={} attempts={} duration={duration:.1}ms{cut}",
+            self.method,
+            self.path,
+            self.pool.as_deref().unwrap_or("-"),
+            self.backend.as_deref().unwrap_or("-"),
+            self.attempts,
+        ));
+    }
+}

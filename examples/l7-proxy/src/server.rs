@@ -1,0 +1,54 @@
+//! One client's connection.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use proxy_kit::log;
+use proxy_kit::shutdown::Guard;
+use tokio::net::TcpStream;
+
+use crate::proxy::Proxy;
+
+/// Most headers of a request, and most bytes in their lines; more is answered with 431.
+const MAX_HEADERS: usize = 100;
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Answers the requests of one connection, until the client or a shutdown ends it. At a shutdown
+/// the request in flight is finished.
+pub(crate) async fn serve(
+    proxy: Arc<Proxy>,
+    stream: TcpStream,
+    client: SocketAddr,
+    mut guard: Guard,
+) {
+    let service = service_fn(|request| {
+        let proxy = Arc::clone(&proxy);
+        async move { Ok::<_, Infallible>(proxy.answer(client, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(proxy.forwarder.timeouts.request_head)
+        .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = guard.stopping() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result
+        && error.is_parse()
+    {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        log::warn(format_args!("{}: client {client}: {error}{cause}", crate::NAME));
+    }
+}

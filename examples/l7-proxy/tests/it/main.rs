@@ -1,0 +1,18 @@
+//! The real binary, between real sockets.
+
+mod bodies;
+mod configuration;
+mod failover;
+mod headers;
+mod lab;
+mod malformed;
+mod reuse;
+mod routes;
+mod shutdown;
+mod spread;
+mod timeouts;
+
+/// The program under test.
+const PROXY: &str = env!("CARGO_BIN_EXE_l7-proxy");
+/// A directory for files.
+const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");

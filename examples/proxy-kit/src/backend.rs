@@ -1,0 +1,218 @@
+//! A backend as it is written, on the command line or in a file.
+
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use equipoise_core::Weight;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+/// Where a backend is: a host name or an IP address, and a port.
+///
+/// It has one way to be written, which is its identity: names in lower case, IPv6 addresses
+/// shortened and in brackets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Address(String);
+
+impl Address {
+    /// The text, `host:port`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |why: &str| Err(format!("backend `{text}`: {why}"));
+        if text.contains("://") {
+            return wrong("give host:port, without a scheme");
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return wrong("no port; give host:port");
+        };
+        if text.parse::<Ipv6Addr>().is_ok() || host.parse::<Ipv6Addr>().is_ok() {
+            return wrong("put the IPv6 address in brackets, as in [::1]:80");
+        }
+        match port.parse::<u16>() {
+            Ok(1..) if port.bytes().all(|b| b.is_ascii_digit()) => {}
+            _ => return wrong(&format!("port `{port}` is not a number from 1 to 65535")),
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self(address.to_string()));
+        }
+        let label = |label: &str| {
+            !label.is_empty()
+                && label.len() <= 63
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        let name = host.strip_suffix('.').unwrap_or(host);
+        if name.len() > 253 || !name.split('.').all(label) {
+            return wrong(&format!("`{host}` is neither a host name nor an IP address"));
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+/// A backend as it is written: where it is, and how it takes part.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BackendSpec {
+    /// Where it is.
+    pub address: Address,
+    /// Its share.
+    pub weight: Weight,
+    /// Used only when no other can be.
+    pub backup: bool,
+    /// How many requests (or connections, in the L4 proxy) it may have at a time.
+    pub max: Option<NonZeroU32>,
+}
+
+impl BackendSpec {
+    /// A backend of weight 1, without a limit.
+    pub const fn new(address: Address) -> Self {
+        Self { address, weight: Weight::ONE, backup: false, max: None }
+    }
+}
+
+impl FromStr for BackendSpec {
+    type Err = String;
+
+    /// `host:port[,weight=N][,backup][,max=N]`
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(',').map(str::trim);
+        let mut spec = Self::new(parts.next().unwrap_or_default().parse()?);
+        let mut seen = Vec::new();
+        for part in parts {
+            let (name, value) = part.split_once('=').map_or((part, None), |(n, v)| (n, Some(v)));
+            let wrong = |why: &str| Err(format!("backend `{}`: {why}", spec.address));
+            if seen.contains(&name) {
+                return wrong(&format!("`{name}` is given twice"));
+            }
+            seen.push(name);
+            match (name, value) {
+                ("weight", Some(value)) => match parse_weight(value) {
+                    Ok(weight) => spec.weight = weight,
+                    Err(why) => return wrong(&why),
+                },
+                ("max", Some(value)) => match parse_max(value) {
+                    Ok(max) => spec.max = Some(max),
+                    Err(why) => return wrong(&why),
+                },
+                ("backup", None) => spec.backup = true,
+                _ => {
+                    let why = format!("unknown `{part}`; allowed are weight=N, backup, max=N");
+                    return wrong(&why);
+                }
+            }
+        }
+        Ok(spec)
+    }
+}
+
+fn parse_weight(text: &str) -> Result<Weight, String> {
+    let number: u64 = text
+        .parse()
+        .map_err(|_| format!("weight `{text}` is not a number from 0 to {}", Weight::MAX))?;
+    Weight::try_from(number).map_err(|error| error.to_string())
+}
+
+fn parse_max(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("max `{text}` is not a number from 1 to {}", u32::MAX))
+}
+
+impl<'de> Deserialize<'de> for BackendSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrTable)
+    }
+}
+
+/// An untagged enum would say only that nothing matched; this says what is wrong.
+struct TextOrTable;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    address: String,
+    #[serde(default)]
+    weight: Weight,
+    #[serde(default)]
+    backup: bool,
+    max: Option<i64>,
+}
+
+impl<'de> Visitor<'de> for TextOrTable {
+    type Value = BackendSpec;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a backend: \"host:port[,weight=N][,backup][,max=N]\", or a table with address, weight, backup, max")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<BackendSpec, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BackendSpec, A::Error> {
+        let table = Table::deserialize(MapAccessDeserializer::new(map))?;
+        let address = table.address.parse().map_err(A::Error::custom)?;
+        let max = table.max.map(|max| parse_max(&max.to_string())).transpose();
+        let max = max.map_err(A::Error::custom)?;
+        Ok(BackendSpec { address, weight: table.weight, backup: table.backup, max })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_form_says_it_all() {
+        let spec: BackendSpec = "LocalHost:80,weight=5,backup,max=7".parse().unwrap();
+        assert_eq!(spec.address.as_str(), "localhost:80");
+        assert_eq!(spec.weight, Weight::new(5));
+        assert!(spec.backup);
+        assert_eq!(spec.max, NonZeroU32::new(7));
+    }
+
+    #[test]
+    fn an_ipv6_address_has_one_form() {
+        let address: Address = "[0:0::0:1]:80".parse().unwrap();
+        assert_eq!(address.as_str(), "[::1]:80");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, named) in [
+            ("", "no port"),
+            ("host", "no port"),
+            ("host:", "port ``"),
+            ("host:0", "port `0`"),
+            ("host:65536", "port `65536`"),
+            ("host:+80", "port `+80`"),
+            (":80", "neither a host name"),
+            ("a b:80", "neither a host name"),
+            ("::1:80", "brackets"),
+            ("::1", "brackets"),
+            ("http://host:80", "without a scheme"),
+            ("host:80,weight=70000", "weight 70000 is out of range: 0 to 65535 are allowed"),
+            ("host:80,weight=99999999999999999999", "weight `99999999999999999999`"),
+            ("host:80,weight=-1", "weight `-1`"),
+            ("host:80,weight", "allowed are weight=N"),
+            ("host:80,weight=1,weight=2", "`weight` is given twice"),
+            ("host:80,max=0", "max `0`"),
+            ("host:80,backup=1", "unknown `backup=1`"),
+            ("host:80,", "unknown ``"),
+        ] {
+            let error = text.parse::<BackendSpec>().unwrap_err();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A connection to a backend, in a limited time.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::backend::Address;
+
+/// A backend that can be connected to: its name, and the addresses that the name had at the start.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    name: Address,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Backend {
+    /// Looks the name up.
+    ///
+    /// # Errors
+    /// What the system's resolver says, or that it knows no address.
+    pub async fn resolve(name: Address) -> io::Result<Self> {
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for address in tokio::net::lookup_host(name.as_str()).await? {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        if addresses.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        }
+        Ok(Self { name, addresses })
+    }
+
+    /// `host:port`, as it was configured.
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// Connects to one of its addresses, in the resolver's order. None of them can use up the time
+    /// of those after it: each gets an equal part of what is left.
+    ///
+    /// # Errors
+    /// The last address's; [`io::ErrorKind::TimedOut`] if it did not answer.
+    pub async fn connect(&self, limit: Duration) -> io::Result<TcpStream> {
+        #[allow(clippy::disallowed_methods, reason = "a driver: tokio's own clock, for its timer")]
+        let mut now = Instant::now();
+        let deadline = now + limit;
+        let mut result = Err(io::ErrorKind::NotFound.into());
+        for (address, left) in self.addresses.iter().zip((1..=self.addresses.len() as u32).rev()) {
+            let share = deadline.saturating_duration_since(now) / left;
+            result = match timeout_at(now + share, TcpStream::connect(address)).await {
+                Ok(result) => result,
+                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
+            };
+            if let Ok(stream) = &result {
+                stream.set_nodelay(true)?;
+                break;
+            }
+            #[allow(clippy::disallowed_methods, reason = "as above")]
+            {
+                now = Instant::now();
+            }
+        }
+        result
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
+}

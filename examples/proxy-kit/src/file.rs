@@ -1,0 +1,47 @@
+//! A TOML file, and errors that fit on a line.
+
+use std::fs;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::StartError;
+
+/// Longest piece of the file that an error quotes.
+const QUOTED: usize = 80;
+
+/// Reads a configuration file into its model.
+///
+/// # Errors
+/// Names the file, the line, the column and the text there.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, StartError> {
+    let text = fs::read_to_string(path).map_err(|error| StartError::new(path.display(), error))?;
+    toml::from_str(&text).map_err(|error| {
+        let Some(span) = error.span() else {
+            return StartError::new(path.display(), error.message());
+        };
+        let (line, column, quote) = place(&text, span.start);
+        let place = format!("{}:{line}:{column}", path.display());
+        StartError::new(place, format!("{} (at `{quote}`)", error.message().trim_end()))
+    })
+}
+
+/// Line and column, both from 1, and the beginning of the line.
+fn place(text: &str, at: usize) -> (usize, usize, String) {
+    let before = text.get(..at).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    let column = before[start..].chars().count() + 1;
+    (before.matches('\n').count() + 1, column, line.trim().chars().take(QUOTED).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place;
+
+    #[test]
+    fn a_place_is_counted_from_one() {
+        assert_eq!(place("a = 1\n b = 2\n", 11), (2, 6, "b = 2".to_owned()));
+        assert_eq!(place("", 0), (1, 1, String::new()));
+    }
+}

@@ -1,0 +1,69 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use equipoise_algorithms::PolicyConfig;
+
+use crate::StartError;
+use crate::backend::BackendSpec;
+
+/// The flags that both proxies have.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Flags {
+    /// Listen here; repeat it for several addresses. Port 0 takes a free one
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_listen)]
+    pub listen: Vec<SocketAddr>,
+
+    /// A backend, in its short form.
+    #[arg(
+        long,
+        value_name = "BACKEND",
+        help = "A backend, as HOST:PORT[,weight=N][,backup][,max=N]; repeat it for several"
+    )]
+    pub backend: Vec<BackendSpec>,
+
+    /// How to choose: round_robin (the default), random, least_conn, p2c or peak_ewma
+    #[arg(long, value_name = "NAME")]
+    pub policy: Option<PolicyConfig>,
+
+    /// Read the configuration from a TOML file, instead of the flags above
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "backend", "policy"])]
+    pub config: Option<PathBuf>,
+
+    /// Check the configuration, say so, and exit
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Parses the command line. `Err` has the exit code, and all has been said.
+///
+/// # Errors
+/// Code 2 for a wrong command line, after one line on the standard error; code 0 for `--help` and
+/// `--version`.
+pub fn parse<P: Parser>(program: &str) -> Result<P, ExitCode> {
+    P::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        _ => {
+            let text = error.to_string();
+            // The usage and the tips follow an empty line.
+            let what = text.split("\n\n").next().unwrap_or(&text);
+            let what = what.strip_prefix("error: ").unwrap_or(what);
+            eprintln!("{program}: {}", StartError::plain(what));
+            ExitCode::from(2)
+        }
+    })
+}
+
+/// An address to listen on. A name would be a question of which of its addresses; so it is refused.
+pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is no IP address with a port, such as 127.0.0.1:8080 or [::1]:8080")
+    })
+}

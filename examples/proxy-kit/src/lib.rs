@@ -1,0 +1,40 @@
+//! What the example proxies share: everything between the command line and the first request, and
+//! between the last request and the exit.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`flags`] | the command line |
+//! | [`file`](mod@file) | reads a TOML file; an error is one line with the place in the file |
+//! | [`backend`] | a backend as it is written: `host:port[,weight=N][,backup][,max=N]`, or a table |
+//! | [`settings`] | sections of a configuration, checked into types that can't be wrong |
+//! | [`pools`] | resolved backends in an `equipoise_pool::Pool` |
+//! | [`connect`] | a connection to a backend, in a limited time |
+//! | [`listen`] | bound sockets, and the loop that accepts |
+//! | [`shutdown`] | signals, connections in hand, and the wait for them |
+//! | [`clock`] | the one place that reads the time |
+//! | [`run`](mod@run) | from `main` to the exit code |
+//! | [`log`] | lines on the standard output |
+//!
+//! # The order of a start
+//! 1. Check the configuration: no I/O.
+//! 2. Resolve all backends.
+//! 3. Bind all listeners.
+//! 4. Serve.
+//!
+//! Whatever goes wrong in 1 to 3 is a [`StartError`]: one line, exit code 2, and nothing was
+//! served.
+
+pub mod backend;
+pub mod clock;
+pub mod connect;
+mod error;
+pub mod file;
+pub mod flags;
+pub mod listen;
+pub mod log;
+pub mod pools;
+pub mod run;
+pub mod settings;
+pub mod shutdown;
+
+pub use error::StartError;

@@ -1,0 +1,182 @@
+//! Sections of a configuration that both proxies have, checked into types that can't be wrong.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use equipoise_algorithms::PolicyConfig;
+use serde::Deserialize;
+
+use crate::StartError;
+use crate::backend::BackendSpec;
+use crate::flags::{Flags, parse_listen};
+
+/// `[pools.NAME]`, as it is written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolSection {
+    /// How to choose.
+    #[serde(default)]
+    pub policy: PolicyConfig,
+    /// Among whom.
+    #[serde(default)]
+    pub backends: Vec<BackendSpec>,
+}
+
+/// A pool with a good name and at least one backend, all of them different.
+#[derive(Clone, Debug)]
+pub struct PoolSettings {
+    name: String,
+    field: String,
+    policy: PolicyConfig,
+    backends: Vec<BackendSpec>,
+}
+
+/// The pool that the flags describe.
+pub const DEFAULT_POOL: &str = "default";
+
+impl PoolSettings {
+    /// Checks one pool.
+    ///
+    /// # Errors
+    /// A name that would spoil the log; no backends; the same backend twice.
+    pub fn new(name: &str, section: PoolSection) -> Result<Self, StartError> {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if name.is_empty() || !name.bytes().all(good) {
+            let wrong = "a name has letters, digits, `-` and `_` only";
+            return Err(StartError::new(format!("pools.{name}"), wrong));
+        }
+        Self::checked(name, format!("pools.{name}.backends"), section)
+    }
+
+    fn checked(name: &str, field: String, section: PoolSection) -> Result<Self, StartError> {
+        let PoolSection { policy, backends } = section;
+        if backends.is_empty() {
+            return Err(StartError::new(field, "no backends"));
+        }
+        for (index, backend) in backends.iter().enumerate() {
+            if backends[..index].iter().any(|other| other.address == backend.address) {
+                let wrong = format!("duplicate backend `{}`", backend.address);
+                return Err(StartError::new(field, wrong));
+            }
+        }
+        Ok(Self { name: name.to_owned(), field, policy, backends })
+    }
+
+    /// Checks all pools of a file.
+    ///
+    /// # Errors
+    /// No pools, and what [`new`](Self::new) refuses.
+    pub fn all(sections: BTreeMap<String, PoolSection>) -> Result<Vec<Self>, StartError> {
+        if sections.is_empty() {
+            return Err(StartError::new("pools", "no pools, so no backends; add [pools.NAME]"));
+        }
+        sections.into_iter().map(|(name, section)| Self::new(&name, section)).collect()
+    }
+
+    /// The one pool that the flags describe.
+    ///
+    /// # Errors
+    /// No backends, or the same backend twice.
+    pub fn from_flags(flags: &Flags) -> Result<Self, StartError> {
+        if flags.backend.is_empty() {
+            let wrong = "no backends; give --backend HOST:PORT, or --config FILE";
+            return Err(StartError::plain(wrong));
+        }
+        let policy = flags.policy.unwrap_or_default();
+        let section = PoolSection { policy, backends: flags.backend.clone() };
+        Self::checked(DEFAULT_POOL, "--backend".to_owned(), section)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where its backends are written, for errors.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// The policy.
+    pub const fn policy(&self) -> PolicyConfig {
+        self.policy
+    }
+
+    /// The backends.
+    pub fn backends(&self) -> &[BackendSpec] {
+        &self.backends
+    }
+}
+
+/// Where a pool of this name is in the list.
+///
+/// # Errors
+/// `field` names no pool; the error lists those that there are.
+pub fn pool_index(field: &str, name: &str, pools: &[PoolSettings]) -> Result<usize, StartError> {
+    pools.iter().position(|pool| pool.name == name).ok_or_else(|| {
+        let names: Vec<_> = pools.iter().map(PoolSettings::name).collect();
+        let wrong = format!("no pool `{name}`; allowed are {}", names.join(", "));
+        StartError::new(field, wrong)
+    })
+}
+
+/// Checks the addresses to listen on.
+///
+/// # Errors
+/// None at all, one that is no address, the same one twice.
+pub fn listeners<'a>(
+    addresses: impl Iterator<Item = &'a str>,
+) -> Result<Vec<SocketAddr>, StartError> {
+    let mut parsed: Vec<SocketAddr> = Vec::new();
+    for (index, text) in addresses.enumerate() {
+        let field = format!("listeners[{index}].address");
+        let address = parse_listen(text).map_err(|wrong| StartError::new(&field, wrong))?;
+        refuse_twice(&field, address, &parsed)?;
+        parsed.push(address);
+    }
+    if parsed.is_empty() {
+        return Err(StartError::new("listeners", "nothing to listen on; add [[listeners]]"));
+    }
+    Ok(parsed)
+}
+
+/// The addresses that the flags give, or `default` if they give none.
+///
+/// # Errors
+/// The same one twice.
+pub fn listeners_from_flags(
+    flags: &Flags,
+    default: SocketAddr,
+) -> Result<Vec<SocketAddr>, StartError> {
+    if flags.listen.is_empty() {
+        return Ok(vec![default]);
+    }
+    for (index, &address) in flags.listen.iter().enumerate() {
+        refuse_twice("--listen", address, &flags.listen[..index])?;
+    }
+    Ok(flags.listen.clone())
+}
+
+fn refuse_twice(field: &str, address: SocketAddr, before: &[SocketAddr]) -> Result<(), StartError> {
+    if address.port() != 0 && before.contains(&address) {
+        return Err(StartError::new(field, format!("duplicate listener `{address}`")));
+    }
+    Ok(())
+}
+
+/// A time limit in milliseconds, as it is written: 1 ms to an hour.
+///
+/// # Errors
+/// Out of range; names `field`.
+pub fn millis(field: &str, given: Option<u64>, default: Duration) -> Result<Duration, StartError> {
+    const MAX: u64 = 3_600_000;
+    match given {
+        None => Ok(default),
+        Some(ms @ 1..=MAX) => Ok(Duration::from_millis(ms)),
+        Some(ms) => {
+            let wrong = format!("{ms} is out of range; allowed are 1 to {MAX}");
+            Err(StartError::new(field, wrong))
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What the tests of the example proxies share. It is on std alone, with blocking sockets and
+//! threads: nothing of what is tested tests itself.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`process`] | the proxy under test, as a process: its addresses, its log, its exit |
+//! | [`python`] | `python3 -m http.server`, a backend that nobody here wrote |
+//! | [`backend`] | backends that do as a test says, and count |
+//! | [`client`] | requests and replies, byte by byte if need be |
+//! | [`wait`](mod@wait) | for a condition, never for a time |
+//! | [`table`] | configurations that must be refused |
+//!
+//! Everything that it starts ends with its owner. Everything panics on failure: it is for tests.
+
+pub mod backend;
+pub mod client;
+pub mod process;
+pub mod python;
+pub mod table;
+pub mod wait;
+
+/// How long anything may take before a test fails.
+pub const LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
