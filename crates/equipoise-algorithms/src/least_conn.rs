@@ -123,7 +123,7 @@ impl Policy for LeastConn {
 }
 
 impl Picker for LeastConnPicker {
-    #[inline]
+    #[inline(always)]
     fn pick(&self, context: &mut PickContext<'_>) -> Option<Slot> {
         let mut next = self.rotation.next(&mut context.turn)?;
         if context.tried().contains(next) {

@@ -31,7 +31,7 @@ impl Policy for Random {
 }
 
 impl Picker for RandomPicker {
-    #[inline]
+    #[inline(always)]
     fn pick(&self, context: &mut PickContext<'_>) -> Option<Slot> {
         let draw = |cx: &mut PickContext<'_>| self.0.draw(cx.rng.next_u64());
         let slot = draw(context)?;

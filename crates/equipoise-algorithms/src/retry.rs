@@ -8,6 +8,7 @@ const DRAWS: usize = 16;
 /// The first slot that may be picked, of a few that `draw` proposes, and then of `slots` from a
 /// random place on. `None` only if there is none.
 #[cold]
+#[inline(never)]
 pub(crate) fn first_allowed(
     context: &mut PickContext<'_>,
     slots: &[Slot],

@@ -43,7 +43,7 @@ impl Policy for RoundRobin {
 }
 
 impl Picker for RoundRobinPicker {
-    #[inline]
+    #[inline(always)]
     fn pick(&self, context: &mut PickContext<'_>) -> Option<Slot> {
         let slot = self.0.next(&mut context.turn)?;
         let slot = if context.tried().contains(slot) {

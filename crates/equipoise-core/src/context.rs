@@ -96,9 +96,16 @@ impl<'a> PickContext<'a> {
     #[inline]
     pub fn consider(&mut self, slot: Slot, score: f64) {
         if let Some(list) = self.considered.as_deref_mut() {
-            list.push(Considered::new(slot, score));
+            note(list, slot, score);
         }
     }
+}
+
+/// Out of line, so that pickers stay small enough to be inlined into the pool's pick.
+#[cold]
+#[inline(never)]
+fn note(list: &mut Vec<Considered>, slot: Slot, score: f64) {
+    list.push(Considered::new(slot, score));
 }
 
 impl fmt::Debug for PickContext<'_> {

@@ -51,7 +51,14 @@ impl SlotSet {
     /// Whether the slot is in the set.
     #[inline]
     pub fn contains(&self, slot: Slot) -> bool {
-        self.len != 0 && self.iter().any(|s| s == slot)
+        self.len != 0 && self.scan(slot)
+    }
+
+    /// Out of line, so that a pick which has tried nothing pays for one compare only.
+    #[cold]
+    #[inline(never)]
+    fn scan(&self, slot: Slot) -> bool {
+        self.iter().any(|s| s == slot)
     }
 
     /// Whether there is nothing in the set.

@@ -21,8 +21,33 @@ use crate::record::Record;
 #[must_use = "dropping a lease ends the request"]
 pub struct Lease<B> {
     record: Arc<Record<B>>,
-    entry: Entry,
-    since: Instant,
+    start: Start,
+}
+
+/// When a request was picked and how it got in, in one word: a lease of two words is passed in
+/// registers, where one of three is copied through memory, and its padding byte by byte.
+#[derive(Clone, Copy)]
+struct Start(u64);
+
+impl Start {
+    const PLACED: u64 = 1 << 63;
+
+    /// A time later than 292 years after the epoch counts as that.
+    #[inline]
+    fn new(since: Instant, entry: Entry) -> Self {
+        let placed = if entry == Entry::Placed { Self::PLACED } else { 0 };
+        Self(since.as_nanos().min(Self::PLACED - 1) | placed)
+    }
+
+    #[inline]
+    const fn since(self) -> Instant {
+        Instant::from_nanos(self.0 & !Self::PLACED)
+    }
+
+    #[inline]
+    const fn entry(self) -> Entry {
+        if self.0 & Self::PLACED == 0 { Entry::Free } else { Entry::Placed }
+    }
 }
 
 impl<B> Lease<B> {
@@ -34,7 +59,7 @@ impl<B> Lease<B> {
         if let Some(tracker) = &record.tracker {
             tracker.on_begin();
         }
-        Some(Self { record, entry, since })
+        Some(Self { record, start: Start::new(since, entry) })
     }
 
     /// The backend's id: for the log, and for the list of tried ones if the request has to go
@@ -45,7 +70,7 @@ impl<B> Lease<B> {
 
     /// When it was picked.
     pub fn since(&self) -> Instant {
-        self.since
+        self.start.since()
     }
 
     /// Ends the request and says how it went. The time since the pick is its latency.
@@ -59,7 +84,7 @@ impl<B> Lease<B> {
     #[inline]
     pub fn sample(&self, now: Instant, outcome: Outcome) {
         if let Some(tracker) = &self.record.tracker {
-            tracker.on_sample(&Sample { now, latency: now.since(self.since), outcome });
+            tracker.on_sample(&Sample { now, latency: now.since(self.since()), outcome });
         }
     }
 
@@ -90,7 +115,7 @@ impl<B> Deref for Lease<B> {
 impl<B> Drop for Lease<B> {
     #[inline]
     fn drop(&mut self) {
-        self.record.places.leave(self.entry);
+        self.record.places.leave(self.start.entry());
         if let Some(tracker) = &self.record.tracker {
             tracker.on_end();
         }
@@ -101,7 +126,7 @@ impl<B: fmt::Debug> fmt::Debug for Lease<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
             .field("id", &self.id())
-            .field("since", &self.since)
+            .field("since", &self.since())
             .field("backend", &self.record.backend)
             .finish_non_exhaustive()
     }

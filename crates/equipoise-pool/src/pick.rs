@@ -13,7 +13,7 @@ use crate::{Lease, PickError, Request};
 const ASKED: usize = 8;
 
 /// Picks a backend and takes a place on it.
-#[inline]
+#[inline(always)]
 pub(crate) fn pick<B, K: Picker>(
     snapshot: &Snapshot<B, K>,
     request: &Request<'_>,
@@ -34,6 +34,17 @@ pub(crate) fn pick<B, K: Picker>(
             return Ok(lease);
         }
     }
+    search(snapshot, request, rng, turn)
+}
+
+#[cold]
+#[inline(never)]
+fn search<B, K: Picker>(
+    snapshot: &Snapshot<B, K>,
+    request: &Request<'_>,
+    rng: &mut Rng,
+    turn: Turn<'_>,
+) -> Result<Lease<B>, PickError> {
     Search::new(snapshot, request, rng, turn).run(None)
 }
 

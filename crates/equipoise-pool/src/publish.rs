@@ -63,6 +63,7 @@ impl<T> Cached<T> {
     }
 
     #[cold]
+    #[inline(never)]
     fn renew(&mut self, published: &Published<T>) {
         *self = published.cached();
     }

@@ -39,7 +39,7 @@ impl<B, P: Policy> Reader<B, P> {
     ///
     /// # Errors
     /// [`PickError`], only when there is nobody to pick.
-    #[inline]
+    #[inline(always)]
     pub fn pick(&mut self, request: &Request<'_>) -> Result<Lease<B>, PickError> {
         let snapshot = self.snapshot.get(&self.pool.published);
         pick::pick(snapshot, request, &mut self.rng, Turn::Own(&mut self.turn))
