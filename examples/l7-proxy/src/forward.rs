@@ -81,12 +81,13 @@ impl Forwarder {
             log.attempts += 1;
             let (mut head, body) = request;
             prepare(&mut head, &lease);
-            let failed = match self.attempt(&lease, Request::from_parts(head, body), &again).await {
-                Ok((response, connection)) => {
-                    return Ok(Forwarded { response, lease, connection });
-                }
-                Err(failed) => failed,
-            };
+            let failed =
+                match self.attempt(&lease, Request::from_parts(head, body), again.as_ref()).await {
+                    Ok((response, connection)) => {
+                        return Ok(Forwarded { response, lease, connection });
+                    }
+                    Err(failed) => failed,
+                };
             let (id, now) = (lease.id(), self.clock.now());
             match failed {
                 Failed::Unsent { request: unsent, error } => {
@@ -126,7 +127,7 @@ impl Forwarder {
         &self,
         upstream: &Upstream,
         mut request: Request<Upload>,
-        again: &Option<Again>,
+        again: Option<&Again>,
     ) -> Result<(Response<Incoming>, Connection), Failed> {
         let mut may_reuse = true;
         loop {
@@ -154,12 +155,13 @@ impl Forwarder {
                     let error = io::ErrorKind::ConnectionReset.into();
                     return Err(Failed::Unsent { request, error });
                 }
-                Err(SendError::Sent) if connection.reused && again.is_some() => {
-                    may_reuse = false;
-                    let Some(again) = again else { return Err(Failed::Broken) };
-                    again.request(self.clock)
-                }
-                Err(SendError::Sent) => return Err(Failed::Broken),
+                Err(SendError::Sent) => match again {
+                    Some(again) if connection.reused => {
+                        may_reuse = false;
+                        again.request(self.clock)
+                    }
+                    _ => return Err(Failed::Broken),
+                },
             };
         }
     }

@@ -46,7 +46,6 @@ impl Backend {
     /// # Errors
     /// The last address's; [`io::ErrorKind::TimedOut`] if it did not answer.
     pub async fn connect(&self, limit: Duration) -> io::Result<TcpStream> {
-        #[allow(clippy::disallowed_methods, reason = "a driver: tokio's own clock, for its timer")]
         let mut now = Instant::now();
         let deadline = now + limit;
         let mut result = Err(io::ErrorKind::NotFound.into());
@@ -60,10 +59,7 @@ impl Backend {
                 stream.set_nodelay(true)?;
                 break;
             }
-            #[allow(clippy::disallowed_methods, reason = "as above")]
-            {
-                now = Instant::now();
-            }
+            now = Instant::now();
         }
         result
     }

@@ -1,9 +1,11 @@
-//! `python3 -m http.server`, a backend that nobody here wrote.
+//! `python3 -m http.server`, a backend that nobody here wrote, and a server that accepts nobody.
 
 use std::fs;
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::{backend, wait};
 
@@ -60,5 +62,55 @@ impl Drop for PythonServer {
     fn drop(&mut self) {
         self.kill();
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A server that listens and never accepts, and whose queue is full: a connection to it is neither
+/// made nor refused. In python, because std can't ask for a short queue. Killed when dropped.
+#[derive(Debug)]
+pub struct FullServer {
+    child: Child,
+    /// What fills the queue.
+    _queue: Vec<TcpStream>,
+    /// `127.0.0.1:port`
+    pub address: String,
+}
+
+const NEVER_ACCEPTS: &str = "\
+import socket, sys
+server = socket.socket()
+server.bind(('127.0.0.1', 0))
+server.listen(0)
+print('127.0.0.1:%d' % server.getsockname()[1], flush=True)
+sys.stdin.read()
+";
+
+impl FullServer {
+    /// Starts it on a free port and fills its queue.
+    ///
+    /// # Panics
+    /// If it does not start, or its queue does not fill.
+    pub fn start() -> Self {
+        let mut child = Command::new("python3")
+            .args(["-c", NEVER_ACCEPTS])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 starts");
+        let mut address = String::new();
+        let output = child.stdout.take().expect("a pipe");
+        BufReader::new(output).read_line(&mut address).expect("an address");
+        let address: SocketAddr = address.trim().parse().expect("an address");
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
+        let queue: Vec<_> = std::iter::from_fn(connect).take(16).collect();
+        assert!(queue.len() < 16, "the queue fills");
+        Self { child, _queue: queue, address: address.to_string() }
+    }
+}
+
+impl Drop for FullServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

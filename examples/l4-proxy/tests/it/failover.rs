@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use proxy_lab::backend::{Backend, free_address};
 use proxy_lab::client::{Connection, get};
 use proxy_lab::process::Proxy;
+use proxy_lab::wait;
 
 use crate::PROXY;
 
@@ -66,4 +68,21 @@ fn a_connection_takes_its_place_until_it_ends() {
     proxy.logged(&["received=5"]);
     end.send(()).unwrap();
     assert_eq!(Connection::open(proxy.address()).rest(), b"hello");
+}
+
+#[test]
+fn without_file_descriptors_it_waits_and_goes_on() {
+    let backend = Backend::named("ok");
+    // The shell lowers the limit for the proxy, then becomes it.
+    let limited = ["-c", "ulimit -n 32; exec \"$0\" \"$@\"", PROXY];
+    let flags = ["--listen", "127.0.0.1:0", "--backend", &backend.address];
+    let proxy = Proxy::start("sh", 1, [&limited[..], &flags].concat());
+    let held = [(); 40].map(|()| Connection::open(proxy.address()));
+    let complaints = || proxy.errors().iter().filter(|line| line.contains("accept: ")).count();
+    wait::until("complaints", || complaints() > 0);
+    // It complains ten times a second, not as often as it can.
+    wait::pause(Duration::from_millis(300));
+    assert!(complaints() < 100, "{} complaints", complaints());
+    drop(held);
+    assert_eq!(get(proxy.address(), "/").text(), "ok");
 }

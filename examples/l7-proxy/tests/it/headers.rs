@@ -94,7 +94,10 @@ fn an_absolute_target_wins_over_the_host_header() {
 fn an_http_1_0_request_without_a_host_gets_the_backends() {
     let backend = Backend::named("ok");
     let proxy = Proxy::over(PROXY, &[&backend.address], &[]);
-    assert_eq!(raw(proxy.address(), "GET / HTTP/1.0\r\n\r\n").text(), "ok");
+    assert_eq!(
+        raw(proxy.address(), "GET / HTTP/1.0\r\nX-Forwarded-Host: evil\r\n\r\n").text(),
+        "ok"
+    );
     let request = backend.first_request();
     assert_eq!(request.line, "GET / HTTP/1.1");
     assert_eq!(request.header("host"), Some(backend.address.as_str()));

@@ -52,6 +52,7 @@ fn the_first_route_that_matches_takes_the_request() {
         ("/api", "Host: web.example\r\nX-Canary: no", "api"),
         ("/", "Host: web.example\r\nCookie: a=b; beta=1", "beta"),
         ("/", "Host: web.example\r\nCookie: beta=12", "web"),
+        ("/", "Host: web.example\r\nCookie: alpha=1", "web"),
         ("/", "Host: eu.shop.example", "shop"),
         ("/", "Host: shop.example", "no route for shop.example/\n"),
         ("/x", "Host: both.example\r\nX-A: 1\r\nCookie: b=7", "both"),

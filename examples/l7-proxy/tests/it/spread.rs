@@ -93,6 +93,19 @@ fn a_full_backend_is_503_until_its_response_has_ended() {
 }
 
 #[test]
+fn backends_of_weight_zero_take_nothing() {
+    let (zero, one) = (Backend::named("zero"), Backend::named("one"));
+    let zero_flag = format!("{},weight=0", zero.address);
+    let proxy = Proxy::over(PROXY, &[&zero_flag, &one.address], &[]);
+    assert!((0..10).all(|_| get(proxy.address(), "/").text() == "one"));
+
+    let proxy = Proxy::over(PROXY, &[&zero_flag], &[]);
+    let reply = get(proxy.address(), "/");
+    assert_eq!((reply.status, reply.text().as_str()), (503, "no backend takes new requests\n"));
+    assert_eq!(zero.accepted(), 0);
+}
+
+#[test]
 fn a_client_that_leaves_gives_its_place_back() {
     let backend = Backend::new(|connection| {
         while let Some(request) = connection.request() {
