@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use equipoise_core::{BackendId, PickContext, Picker, Policy, Slot, Tracker, View};
 
 use crate::load_tree::LoadTree;
-use crate::retry::first_allowed;
 use crate::rotation::Rotation;
 
 /// Least connections, exactly: the backend with the fewest requests in flight per weight, of all.
@@ -125,13 +124,11 @@ impl Policy for LeastConn {
 impl Picker for LeastConnPicker {
     #[inline(always)]
     fn pick(&self, context: &mut PickContext<'_>) -> Option<Slot> {
-        let mut next = self.rotation.next(&mut context.turn)?;
-        if context.tried().contains(next) {
-            // Each try takes a turn of its own: otherwise the backend after a dead one would get
-            // the dead one's share.
-            let turn = |cx: &mut PickContext<'_>| self.rotation.next(&mut cx.turn);
-            next = first_allowed(context, self.rotation.slots(), turn)?;
-        }
+        let next = if context.tried().is_empty() {
+            self.rotation.next(&mut context.turn)?
+        } else {
+            self.rotation.retry(context)?
+        };
         let slot = self.least(next, context);
         if context.is_explained() {
             for &slot in self.rotation.slots() {

@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use equipoise_core::{Slot, Turn, View};
+use equipoise_core::{PickContext, Slot, Turn, View};
 
 use crate::alias::{Alias, scale};
+use crate::retry::first_allowed;
 use crate::schedule::schedule;
 
 /// The admitted backends in an order that gives each its share, walked by a [`Turn`].
@@ -55,7 +56,19 @@ impl Rotation {
     /// Whose turn it is. `None` if nobody is admitted.
     #[inline]
     pub(crate) fn next(&self, turn: &mut Turn<'_>) -> Option<Slot> {
-        let position = turn.advance(self.step);
+        self.at(turn.advance(self.step))
+    }
+
+    /// A backend for a request that has tried some: at random, in proportion to weight, not by
+    /// turns. The next turn, left where it is, would give the backend after a dead one twice its
+    /// share; used up, it would make two backends fall into step, so that every request meets the
+    /// dead one first. `None` if no other is admitted.
+    pub(crate) fn retry(&self, context: &mut PickContext<'_>) -> Option<Slot> {
+        first_allowed(context, &self.slots, |cx| self.at(cx.rng.next_u64()))
+    }
+
+    #[inline]
+    fn at(&self, position: u64) -> Option<Slot> {
         let index = match &self.order {
             Order::Equal => scale(position, self.slots.len()).0,
             Order::Schedule(round) => usize::from(*round.get(scale(position, round.len()).0)?),

@@ -2,7 +2,6 @@
 
 use equipoise_core::{PickContext, Picker, Policy, Slot, View};
 
-use crate::retry::first_allowed;
 use crate::rotation::Rotation;
 
 /// Smooth weighted round robin: each backend in turn, as often as its weight says, spread evenly.
@@ -45,13 +44,10 @@ impl Policy for RoundRobin {
 impl Picker for RoundRobinPicker {
     #[inline(always)]
     fn pick(&self, context: &mut PickContext<'_>) -> Option<Slot> {
-        let slot = self.0.next(&mut context.turn)?;
-        let slot = if context.tried().contains(slot) {
-            // Each try takes a turn of its own: otherwise the backend after a dead one would get
-            // the dead one's share.
-            first_allowed(context, self.0.slots(), |cx| self.0.next(&mut cx.turn))?
+        let slot = if context.tried().is_empty() {
+            self.0.next(&mut context.turn)?
         } else {
-            slot
+            self.0.retry(context)?
         };
         context.consider(slot, 0.0);
         Some(slot)

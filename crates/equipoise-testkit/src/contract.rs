@@ -191,7 +191,8 @@ pub fn a_dead_neighbours_share_is_spread<P: Policy>(make: impl Fn() -> P, promis
     if !promises.weighted {
         return;
     }
-    for (weights, dead) in [(&[4, 1, 1, 1][..], 1), (&[1, 6, 2, 1], 1), (&[1; 10], 4)] {
+    for (weights, dead) in [(&[4, 1, 1, 1][..], 1), (&[1, 6, 2, 1], 1), (&[1; 10], 4), (&[1, 1], 0)]
+    {
         let mut odds: Vec<f64> = weights.iter().map(|&w| f64::from(w)).collect();
         odds[dead] = 0.0;
         // Known to be down.
@@ -201,15 +202,19 @@ pub fn a_dead_neighbours_share_is_spread<P: Policy>(make: impl Fn() -> P, promis
         // And not yet known: each request that meets it is tried elsewhere.
         let mut arena = Arena::new(make(), 2, weights);
         let tried = [Arena::<P>::id(dead)];
-        let mut counts = vec![0; weights.len()];
+        let (mut counts, mut met) = (vec![0; weights.len()], 0);
         for _ in 0..60_000 {
             let mut pick = arena.pick();
             if pick == dead {
+                met += 1;
                 pick = *arena.reader.pick(&Request::new().avoiding(&tried)).unwrap();
             }
             counts[pick] += 1;
         }
         assert_shares(&counts, &odds);
+        // And retries don't bring the rotation into step with the dead one.
+        let share = f64::from(weights[dead]) / weights.iter().map(|&w| f64::from(w)).sum::<f64>();
+        assert!(met as f64 <= binomial_limit(60_000, share), "{met} requests met the dead one");
     }
 }
 
