@@ -45,7 +45,7 @@ impl Options {
             let value = args.next()?;
             match option.as_str() {
                 "--op" => {
-                    options.operations = value.split(',').map(operation).collect::<Option<_>>()?
+                    options.operations = value.split(',').map(operation).collect::<Option<_>>()?;
                 }
                 "--n" => options.sizes = numbers(&value)?,
                 "--threads" => options.threads = numbers(&value)?,
