@@ -21,10 +21,10 @@ pub(crate) const TOWER_PENDING: &str = "tower p2c, PendingRequests";
 pub(crate) const LOCKED_TOWER_PENDING: &str = "tower p2c, PendingRequests, behind a mutex";
 const TOWER_EWMA: &str = "tower p2c, PeakEwma";
 const LOCKED_TOWER_EWMA: &str = "tower p2c, PeakEwma, behind a mutex";
-const WEIGHTED: &str = "weighted-rs smooth, weights 1-5";
+pub(crate) const WEIGHTED: &str = "weighted-rs smooth, weights 1-5";
 const LOCKED_WEIGHTED: &str = "weighted-rs smooth, weights 1-5, behind a mutex";
-const PINGORA_ROUND_ROBIN: &str = "pingora RoundRobin";
-const PINGORA_RANDOM: &str = "pingora Random";
+pub(crate) const PINGORA_ROUND_ROBIN: &str = "pingora RoundRobin";
+pub(crate) const PINGORA_RANDOM: &str = "pingora Random";
 
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
