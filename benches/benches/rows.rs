@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use equipoise_benches::row::Turn;
 use equipoise_benches::rows::{Group, Only, Operation};
 
 fn rows(criterion: &mut Criterion) {
@@ -23,7 +24,7 @@ fn run(criterion: &mut Criterion, group: &mut Group) {
     for row in &mut group.rows {
         let size = format!("{} backends, {} threads", group.backends, group.threads);
         bench.bench_function(BenchmarkId::new(row.name, size), |bencher| {
-            bencher.iter_custom(|times| row.run(times));
+            bencher.iter_custom(|times| row.run(Turn { warm_up: 2, times }));
         });
     }
     bench.finish();

@@ -34,11 +34,13 @@ impl Figures {
 
 /// Runs the rows in turn: a batch of each, then a batch of each again, and so on.
 pub fn measure(group: &mut Group, plan: Plan) -> Vec<Figures> {
-    let times: Vec<_> = group.rows.iter_mut().map(|row| row.calibrate(plan.batch)).collect();
+    let backends = group.backends;
+    let turns: Vec<_> =
+        group.rows.iter_mut().map(|row| row.calibrate(plan.batch, backends)).collect();
     let mut samples = vec![Vec::with_capacity(plan.rounds); group.rows.len()];
     for _ in 0..plan.rounds {
-        for ((row, &times), samples) in group.rows.iter_mut().zip(&times).zip(&mut samples) {
-            samples.push(row.run(times).as_nanos() as f64 / times as f64);
+        for ((row, &turn), samples) in group.rows.iter_mut().zip(&turns).zip(&mut samples) {
+            samples.push(row.run(turn).as_nanos() as f64 / turn.times as f64);
         }
     }
     samples.into_iter().map(Figures::of).collect()

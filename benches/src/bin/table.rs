@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use equipoise_benches::report::{self, Plan};
+use equipoise_benches::row::Turn;
 use equipoise_benches::rows::{Group, Only, Operation};
 
 const HELP: &str = "\
@@ -87,7 +88,7 @@ fn main() -> ExitCode {
     if let Some(times) = options.count {
         for mut group in options.groups() {
             for row in &mut group.rows {
-                row.count(times);
+                row.run(Turn { warm_up: 2_000, times });
             }
         }
         return ExitCode::SUCCESS;
