@@ -127,7 +127,7 @@ impl Picker for LeastConnPicker {
         let next = if context.tried().is_empty() {
             self.rotation.next(&mut context.turn)?
         } else {
-            self.rotation.retry(context)?
+            self.rotation.retry(context.reborrow())?
         };
         let slot = self.least(next, context);
         if context.is_explained() {

@@ -44,10 +44,10 @@ impl Lottery {
     }
 
     /// Two different indices, of at least two backends: the first with the probability of its
-    /// share, the second uniform over the others.
+    /// share, the second uniform over the others. `random` is uniform; `rng` gives more, if need
+    /// be.
     #[inline]
-    pub(crate) fn draw_pair(&self, rng: &mut Rng) -> (usize, usize) {
-        let random = rng.next_u64();
+    pub(crate) fn draw_pair(&self, random: u64, rng: &mut Rng) -> (usize, usize) {
         let first = self.draw_index(random);
         // The first came of the upper bits; an alias table uses the lower ones too.
         let fresh = if self.alias.is_none() { random } else { rng.next_u64() };

@@ -56,6 +56,8 @@ impl Default for P2c {
 #[derive(Debug)]
 pub struct P2cPicker {
     choices: usize,
+    /// Two choices, of at least two backends: the usual case, which is the fast one.
+    in_pairs: bool,
     lottery: Lottery,
     /// By index in the lottery.
     rivals: Box<[Rival]>,
@@ -80,6 +82,7 @@ impl Policy for P2c {
         });
         P2cPicker {
             choices: usize::from(self.choices),
+            in_pairs: self.choices == 2 && view.admitted().nth(1).is_some(),
             rivals: rivals.collect(),
             lottery: Lottery::new(view),
         }
@@ -89,10 +92,10 @@ impl Policy for P2c {
 impl Picker for P2cPicker {
     #[inline(always)]
     fn pick(&self, context: &mut PickContext<'_>) -> Option<Slot> {
-        if self.choices == 2 && self.rivals.len() > 1 && context.tried().is_empty() {
-            let (first, second) = self.lottery.draw_pair(context.rng);
+        if self.in_pairs && context.tried().is_empty() {
+            let (first, second) = self.lottery.draw_pair(context.rng.next_u64(), context.rng);
             if context.is_explained() {
-                self.consider(context, first, second);
+                self.consider(context.reborrow(), first, second);
             }
             let (a, b) = (&self.rivals[first], &self.rivals[second]);
             let (busy, other) = (
@@ -101,14 +104,14 @@ impl Picker for P2cPicker {
             );
             return Some(if other < busy { b.slot } else { a.slot });
         }
-        self.pick_of_many(context)
+        self.pick_of_many(context.reborrow())
     }
 }
 
 impl P2cPicker {
     #[cold]
     #[inline(never)]
-    fn consider(&self, context: &mut PickContext<'_>, first: usize, second: usize) {
+    fn consider(&self, mut context: PickContext<'_>, first: usize, second: usize) {
         for index in [first, second] {
             context.consider(self.lottery.slots()[index], self.score(index));
         }
@@ -116,7 +119,8 @@ impl P2cPicker {
 
     /// Any number of choices, of the backends that were not tried.
     #[inline(never)]
-    fn pick_of_many(&self, context: &mut PickContext<'_>) -> Option<Slot> {
+    fn pick_of_many(&self, mut context: PickContext<'_>) -> Option<Slot> {
+        let context = &mut context;
         let slots = self.lottery.slots();
         let draw = |cx: &mut PickContext<'_>| self.lottery.draw(cx.rng.next_u64());
         let first = first_allowed(context, slots, draw)?;

@@ -126,11 +126,13 @@ impl Picker for PeakEwmaPicker {
     #[inline(always)]
     fn pick(&self, context: &mut PickContext<'_>) -> Option<Slot> {
         let slots = self.lottery.slots();
-        let explore = context.rng.next_u64().is_multiple_of(EXPLORE);
+        let random = context.rng.next_u64();
+        // The lowest bits, which hardly decide who is drawn.
+        let explore = random.is_multiple_of(EXPLORE);
         let (first, second) = if context.tried().is_empty() && slots.len() > 1 {
-            self.lottery.draw_pair(context.rng)
+            self.lottery.draw_pair(random, context.rng)
         } else {
-            self.draw_untried(context)?
+            self.draw_untried(context.reborrow())?
         };
         let now = Tick::of(context.now());
         let (a, b) = (&self.rivals[first], &self.rivals[second]);
@@ -147,6 +149,7 @@ impl Picker for PeakEwmaPicker {
             |cost: f32, rival: &Rival| cost * (1.0 + rival.load.in_flight() as f32 / rival.weight);
         let (score_a, score_b) = (score(cost_a, a), score(cost_b, b));
         if context.is_explained() {
+            let mut context = context.reborrow();
             context.consider(slots[first], f64::from(score_a));
             context.consider(slots[second], f64::from(score_b));
         }
@@ -157,10 +160,12 @@ impl Picker for PeakEwmaPicker {
 impl PeakEwmaPicker {
     /// Two indices that were not tried; the same one twice, if no other was found.
     #[cold]
-    fn draw_untried(&self, context: &mut PickContext<'_>) -> Option<(usize, usize)> {
+    #[inline(never)]
+    fn draw_untried(&self, mut context: PickContext<'_>) -> Option<(usize, usize)> {
         let slots = self.lottery.slots();
         let mut draw = || {
-            let slot = first_allowed(context, slots, |cx| self.lottery.draw(cx.rng.next_u64()))?;
+            let slot =
+                first_allowed(&mut context, slots, |cx| self.lottery.draw(cx.rng.next_u64()))?;
             slots.binary_search(&slot).ok()
         };
         Some((draw()?, draw()?))
@@ -223,6 +228,10 @@ impl Latency {
 }
 
 impl Tracker for Latency {
+    fn counts_requests(&self) -> bool {
+        false
+    }
+
     fn on_sample(&self, sample: &Sample) {
         let latency = nanos(sample.latency);
         match sample.outcome {

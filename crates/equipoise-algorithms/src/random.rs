@@ -36,7 +36,7 @@ impl Picker for RandomPicker {
         let draw = |cx: &mut PickContext<'_>| self.0.draw(cx.rng.next_u64());
         let slot = draw(context)?;
         let slot = if context.tried().contains(slot) {
-            first_allowed(context, self.0.slots(), draw)?
+            first_allowed(&mut context.reborrow(), self.0.slots(), draw)?
         } else {
             slot
         };

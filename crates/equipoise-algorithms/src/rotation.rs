@@ -63,8 +63,10 @@ impl Rotation {
     /// turns. The next turn, left where it is, would give the backend after a dead one twice its
     /// share; used up, it would make two backends fall into step, so that every request meets the
     /// dead one first. `None` if no other is admitted.
-    pub(crate) fn retry(&self, context: &mut PickContext<'_>) -> Option<Slot> {
-        first_allowed(context, &self.slots, |cx| self.at(cx.rng.next_u64()))
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn retry(&self, mut context: PickContext<'_>) -> Option<Slot> {
+        first_allowed(&mut context, &self.slots, |cx| self.at(cx.rng.next_u64()))
     }
 
     #[inline]

@@ -47,7 +47,7 @@ impl Picker for RoundRobinPicker {
         let slot = if context.tried().is_empty() {
             self.0.next(&mut context.turn)?
         } else {
-            self.0.retry(context)?
+            self.0.retry(context.reborrow())?
         };
         context.consider(slot, 0.0);
         Some(slot)

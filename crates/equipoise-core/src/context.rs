@@ -66,6 +66,20 @@ impl<'a> PickContext<'a> {
         self
     }
 
+    /// The same context, borrowed for a call. Hand this to what is rarely called and not inlined:
+    /// the context itself then stays in registers.
+    #[inline]
+    pub fn reborrow(&mut self) -> PickContext<'_> {
+        PickContext {
+            rng: self.rng,
+            turn: self.turn.reborrow(),
+            now: self.now,
+            key: self.key,
+            tried: self.tried,
+            considered: self.considered.as_deref_mut(),
+        }
+    }
+
     /// The time of the pick.
     #[inline]
     pub const fn now(&self) -> Instant {

@@ -82,6 +82,13 @@ pub trait Picker: Any + Send + Sync {
 /// [`on_begin`](Self::on_begin) once and [`on_end`](Self::on_end) once, whatever happens to it;
 /// [`on_sample`](Self::on_sample) comes between, if the request came to an end of its own.
 pub trait Tracker: Any + Send + Sync {
+    /// Whether [`on_begin`](Self::on_begin) and [`on_end`](Self::on_end) are to be called. Asked
+    /// once, when the backend joins; say `false` where they do nothing, and requests don't pay for
+    /// the calls.
+    fn counts_requests(&self) -> bool {
+        true
+    }
+
     /// A request was picked for the backend.
     fn on_begin(&self) {}
 

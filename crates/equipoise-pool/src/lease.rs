@@ -56,8 +56,8 @@ impl<B> Lease<B> {
     pub(crate) fn take(record: &Arc<Record<B>>, since: Instant) -> Option<Self> {
         let entry = record.places.enter()?;
         let record = Arc::clone(record);
-        if let Some(tracker) = &record.tracker {
-            tracker.on_begin();
+        if let Some(counter) = record.counter() {
+            counter.on_begin();
         }
         Some(Self { record, start: Start::new(since, entry) })
     }
@@ -116,8 +116,8 @@ impl<B> Drop for Lease<B> {
     #[inline]
     fn drop(&mut self) {
         self.record.places.leave(self.start.entry());
-        if let Some(tracker) = &self.record.tracker {
-            tracker.on_end();
+        if let Some(counter) = self.record.counter() {
+            counter.on_end();
         }
     }
 }

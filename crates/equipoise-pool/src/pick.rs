@@ -23,7 +23,7 @@ pub(crate) fn pick<B, K: Picker>(
     // Nearly every request: no pin, nothing tried, and the first choice has a place.
     if request.tried().is_empty()
         && request.pin().is_none()
-        && let Some(tier) = snapshot.live_tiers().next()
+        && let Some(tier) = snapshot.active_tier()
     {
         let mut context =
             PickContext::new(rng, turn.reborrow()).at(request.now()).with_key(request.key());
@@ -34,18 +34,19 @@ pub(crate) fn pick<B, K: Picker>(
             return Ok(lease);
         }
     }
-    search(snapshot, request, rng, turn)
+    search(snapshot, *request, rng, turn)
 }
 
+/// Takes the request by value: were its address taken, it could not stay in registers.
 #[cold]
 #[inline(never)]
 fn search<B, K: Picker>(
     snapshot: &Snapshot<B, K>,
-    request: &Request<'_>,
+    request: Request<'_>,
     rng: &mut Rng,
     turn: Turn<'_>,
 ) -> Result<Lease<B>, PickError> {
-    Search::new(snapshot, request, rng, turn).run(None)
+    Search::new(snapshot, &request, rng, turn).run(None)
 }
 
 /// Picks, and accounts for it.
@@ -150,7 +151,7 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
     }
 
     fn error(&self) -> PickError {
-        let admitted: usize = self.snapshot.tiers.iter().map(|tier| tier.admitted.len()).sum();
+        let admitted: usize = self.snapshot.live_tiers().map(|tier| tier.admitted.len()).sum();
         if self.snapshot.roster.owners.is_empty() {
             PickError::NoBackends
         } else if admitted == 0 {

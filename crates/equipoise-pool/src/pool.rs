@@ -194,8 +194,7 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
         before = Arc::clone(&self.shared.published.load());
         if registry.differs_from(&before) {
             let after = registry.snapshot(&self.shared.policy, Some(&before));
-            let active =
-                |snapshot: &Snapshot<_, _>| snapshot.live_tiers().next().map(|tier| tier.number);
+            let active = |snapshot: &Snapshot<_, _>| snapshot.active_tier().map(|tier| tier.number);
             let (from, to) = (active(&before), active(&after));
             if from != to {
                 events.push(Event::TierChanged { from, to });

@@ -13,8 +13,28 @@ use crate::places::Places;
 pub(crate) struct Record<B> {
     pub(crate) id: BackendId,
     pub(crate) tracker: Option<Arc<dyn Tracker>>,
+    /// Whether the tracker hears of begins and ends.
+    counted: bool,
     pub(crate) places: Places,
     pub(crate) backend: B,
+}
+
+impl<B> Record<B> {
+    pub(crate) fn new(
+        id: BackendId,
+        tracker: Option<Arc<dyn Tracker>>,
+        places: Places,
+        backend: B,
+    ) -> Self {
+        let counted = tracker.as_ref().is_some_and(|tracker| tracker.counts_requests());
+        Self { id, tracker, counted, places, backend }
+    }
+
+    /// The tracker, if it hears of begins and ends.
+    #[inline]
+    pub(crate) fn counter(&self) -> Option<&dyn Tracker> {
+        if self.counted { self.tracker.as_deref() } else { None }
+    }
 }
 
 /// The one reference to a [`Record`] that is no request. Registry and snapshots share it.

@@ -131,7 +131,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
     fn push(&mut self, spec: Spec<B>, policy: &impl Policy, events: &mut Vec<Event>) {
         let Spec { id, backend, settings } = spec;
         let places = Places::new(settings.limit);
-        let record = Arc::new(Record { id, tracker: policy.track(id), places, backend });
+        let record = Arc::new(Record::new(id, policy.track(id), places, backend));
         let load = Load::of(&record);
         let entry = Entry {
             owner: Arc::new(Owner(record)),
@@ -215,13 +215,13 @@ impl<B: Send + Sync + 'static> Registry<B> {
             }
         }
         let tier = |(number, admitted): (u8, Vec<Slot>)| {
-            let before = previous.and_then(|p| p.tiers.iter().find(|tier| tier.number == number));
+            let before = previous.and_then(|p| p.tier(number));
             let view = View::new(&members, &admitted, &weights).in_tier(number);
             let picker = policy.build(&view, before.map(|tier| &tier.picker));
             Tier { number, admitted: admitted.into(), picker }
         };
         let tiers = admitted.into_iter().map(tier).collect();
-        Snapshot { roster, members, standings, tiers }
+        Snapshot::new(roster, members, standings, tiers)
     }
 
     /// Whether the present state is another than that of `snapshot`.

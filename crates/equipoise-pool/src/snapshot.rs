@@ -15,7 +15,9 @@ pub(crate) struct Snapshot<B, K> {
     /// By slot.
     pub(crate) standings: Box<[Standing]>,
     /// Every tier that has a backend, best first.
-    pub(crate) tiers: Box<[Tier<K>]>,
+    tiers: Box<[Tier<K>]>,
+    /// The first of them that has somebody to pick, if any does.
+    active: usize,
 }
 
 /// Who is in the pool, by slot. Snapshots share it until a backend joins or leaves.
@@ -41,9 +43,30 @@ pub(crate) struct Tier<K> {
 }
 
 impl<B, K> Snapshot<B, K> {
-    /// The tiers that have somebody to pick, best first.
+    /// A snapshot with these tiers, best first.
+    pub(crate) fn new(
+        roster: Arc<Roster<B>>,
+        members: Arc<[Member]>,
+        standings: Box<[Standing]>,
+        tiers: Box<[Tier<K>]>,
+    ) -> Self {
+        let live = tiers.iter().position(|tier| !tier.admitted.is_empty());
+        Self { roster, members, standings, active: live.unwrap_or(tiers.len()), tiers }
+    }
+
+    /// The tier that new requests go to.
     #[inline]
+    pub(crate) fn active_tier(&self) -> Option<&Tier<K>> {
+        self.tiers.get(self.active)
+    }
+
+    /// The tiers that have somebody to pick, best first.
     pub(crate) fn live_tiers(&self) -> impl Iterator<Item = &Tier<K>> {
         self.tiers.iter().filter(|tier| !tier.admitted.is_empty())
+    }
+
+    /// The tier of this number.
+    pub(crate) fn tier(&self, number: u8) -> Option<&Tier<K>> {
+        self.tiers.iter().find(|tier| tier.number == number)
     }
 }
