@@ -1,6 +1,7 @@
 //! The less busy of two.
 
 use alloc::boxed::Box;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 use equipoise_core::{Load, PickContext, Picker, Policy, Slot, View};
 
@@ -102,7 +103,13 @@ impl Picker for P2cPicker {
                 u64::from(a.load.in_flight()) * u64::from(b.weight),
                 u64::from(b.load.in_flight()) * u64::from(a.weight),
             );
-            return Some(if other < busy { b.slot } else { a.slot });
+            if other < busy {
+                // A branch, not a conditional move, which is what the fence makes of it: the
+                // processor then goes on with the likelier one instead of waiting for both loads.
+                compiler_fence(Ordering::SeqCst);
+                return Some(b.slot);
+            }
+            return Some(a.slot);
         }
         self.pick_of_many(context.reborrow())
     }

@@ -9,6 +9,7 @@ use equipoise_core::{BackendId, Instant, LoadReport, Outcome, Sample};
 
 use crate::places::Entry;
 use crate::record::Record;
+use crate::snapshot::Seat;
 
 /// A request in flight on a backend.
 ///
@@ -53,8 +54,9 @@ impl Start {
 impl<B> Lease<B> {
     /// Takes a place on the backend; `None` if it is full.
     #[inline]
-    pub(crate) fn take(record: &Arc<Record<B>>, since: Instant) -> Option<Self> {
-        let entry = record.places.enter()?;
+    pub(crate) fn take(seat: &Seat<B>, since: Instant) -> Option<Self> {
+        let record = &seat.owner.0;
+        let entry = if seat.limited { record.places.enter()? } else { Entry::Free };
         let record = Arc::clone(record);
         if let Some(counter) = record.counter() {
             counter.on_begin();
@@ -74,14 +76,14 @@ impl<B> Lease<B> {
     }
 
     /// Ends the request and says how it went. The time since the pick is its latency.
-    #[inline]
+    #[inline(always)]
     pub fn finish(self, now: Instant, outcome: Outcome) {
         self.sample(now, outcome);
     }
 
     /// Says how the request went while it still occupies the backend: when the head of a response
     /// tells success or failure and its body is to follow, say. Call it once.
-    #[inline]
+    #[inline(always)]
     pub fn sample(&self, now: Instant, outcome: Outcome) {
         if let Some(tracker) = &self.record.tracker {
             tracker.on_sample(&Sample { now, latency: now.since(self.since()), outcome });
@@ -113,7 +115,7 @@ impl<B> Deref for Lease<B> {
 }
 
 impl<B> Drop for Lease<B> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.record.places.leave(self.start.entry());
         if let Some(counter) = self.record.counter() {

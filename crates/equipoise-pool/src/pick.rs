@@ -28,8 +28,8 @@ pub(crate) fn pick<B, K: Picker>(
         let mut context =
             PickContext::new(rng, turn.reborrow()).at(request.now()).with_key(request.key());
         if let Some(slot) = tier.picker.pick(&mut context)
-            && let Some(owner) = snapshot.roster.owners.get(slot.index())
-            && let Some(lease) = Lease::take(&owner.0, request.now())
+            && let Some(seat) = snapshot.roster.seats.get(slot.index())
+            && let Some(lease) = Lease::take(seat, request.now())
         {
             return Ok(lease);
         }
@@ -127,8 +127,8 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
 
     /// Takes a place; a backend that has none is avoided from then on.
     fn take(&mut self, slot: Slot) -> Option<Lease<B>> {
-        let owner = self.snapshot.roster.owners.get(slot.index())?;
-        let lease = Lease::take(&owner.0, self.request.now());
+        let seat = self.snapshot.roster.seats.get(slot.index())?;
+        let lease = Lease::take(seat, self.request.now());
         if lease.is_none() {
             self.avoid.insert(slot);
         }
@@ -142,7 +142,7 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
         for &slot in after.iter().chain(before) {
             if !self.avoid.contains(slot)
                 && let Some(lease) =
-                    Lease::take(&self.snapshot.roster.owners[slot.index()].0, self.request.now())
+                    Lease::take(&self.snapshot.roster.seats[slot.index()], self.request.now())
             {
                 return Some(lease);
             }
@@ -152,7 +152,7 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
 
     fn error(&self) -> PickError {
         let admitted: usize = self.snapshot.live_tiers().map(|tier| tier.admitted.len()).sum();
-        if self.snapshot.roster.owners.is_empty() {
+        if self.snapshot.roster.seats.is_empty() {
             PickError::NoBackends
         } else if admitted == 0 {
             PickError::NoneAdmitted
@@ -181,7 +181,7 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
         let exclude = |index: usize| {
             let slot = Slot::new(index as u32);
             let standing = &snapshot.standings[index];
-            let limit = snapshot.roster.owners[index].0.places.limit();
+            let limit = snapshot.roster.seats[index].owner.0.places.limit();
             let reason = if Some(id(slot)) == picked {
                 None
             } else if self.tried_slots().any(|tried| tried == slot) {

@@ -10,7 +10,7 @@ use equipoise_core::{
 use crate::id_map::IdMap;
 use crate::places::Places;
 use crate::record::{Owner, Record};
-use crate::snapshot::{Roster, Snapshot, Standing, Tier};
+use crate::snapshot::{Roster, Seat, Snapshot, Standing, Tier};
 use crate::spec::Settings;
 use crate::{Event, Spec, Status, UpdateError};
 
@@ -44,6 +44,10 @@ impl<B> Entry<B> {
         let admission = self.admission();
         let reason = Reason::of(self.admin, self.health, self.settings.weight);
         Standing { admission, reason, tier: self.settings.tier }
+    }
+
+    fn seat(&self) -> Seat<B> {
+        Seat { owner: Arc::clone(&self.owner), limited: self.settings.limit.is_some() }
     }
 
     fn member(&self) -> Member {
@@ -190,7 +194,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
         let roster = match previous {
             Some(p) if self.same_roster(&p.roster) => Arc::clone(&p.roster),
             _ => Arc::new(Roster {
-                owners: self.entries.iter().map(|entry| Arc::clone(&entry.owner)).collect(),
+                seats: self.entries.iter().map(Entry::seat).collect(),
                 slots: self.slots.clone(),
             }),
         };
@@ -237,8 +241,10 @@ impl<B: Send + Sync + 'static> Registry<B> {
     }
 
     fn same_roster(&self, roster: &Roster<B>) -> bool {
-        self.entries.len() == roster.owners.len()
-            && self.entries.iter().zip(&roster.owners).all(|(e, o)| Arc::ptr_eq(&e.owner, o))
+        let same = |(entry, seat): (&Entry<B>, &Seat<B>)| {
+            Arc::ptr_eq(&entry.owner, &seat.owner) && entry.settings.limit.is_some() == seat.limited
+        };
+        self.entries.len() == roster.seats.len() && self.entries.iter().zip(&roster.seats).all(same)
     }
 }
 

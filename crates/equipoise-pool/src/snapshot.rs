@@ -22,8 +22,16 @@ pub(crate) struct Snapshot<B, K> {
 
 /// Who is in the pool, by slot. Snapshots share it until a backend joins or leaves.
 pub(crate) struct Roster<B> {
-    pub(crate) owners: Box<[Arc<Owner<B>>]>,
+    pub(crate) seats: Box<[Seat<B>]>,
     pub(crate) slots: IdMap<Slot>,
+}
+
+/// A backend's entry in a roster.
+pub(crate) struct Seat<B> {
+    pub(crate) owner: Arc<Owner<B>>,
+    /// Whether it has a limit on its requests in flight. It stands here, beside the pointer, so
+    /// that requests for the others need not look.
+    pub(crate) limited: bool,
 }
 
 /// How a backend stands in a snapshot.
