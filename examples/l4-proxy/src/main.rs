@@ -1,28 +1,7 @@
 //! A TCP proxy on Equipoise and tokio.
-//!
-//! | module | what it does |
-//! |---|---|
-//! | `config` | flags or a TOML file, checked |
-//! | `start` | from a configuration to a running proxy |
-//! | `connection` | one client: a backend that can be reached, then the relay |
-//! | `relay` | bytes both ways, each direction ending by itself |
-//! | `counted` | a stream that counts what is read from it, and remembers whether it broke |
-//! | `connection_log` | one line per connection |
-
-mod config;
-mod connection;
-mod connection_log;
-mod counted;
-mod relay;
-mod start;
 
 use std::process::ExitCode;
 
-const NAME: &str = "l4-proxy";
-
 fn main() -> ExitCode {
-    match proxy_kit::flags::parse(NAME) {
-        Ok(cli) => proxy_kit::run::run(NAME, start::start(cli)),
-        Err(code) => code,
-    }
+    l4_proxy::main()
 }

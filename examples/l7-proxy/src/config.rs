@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
@@ -105,7 +104,7 @@ impl Settings {
     /// From the flags, or from the file that they name.
     pub(crate) fn load(flags: &Flags) -> Result<Self, StartError> {
         match &flags.config {
-            Some(path) => Self::from_file(path),
+            Some(path) => Self::from_text(&path.display().to_string(), &file::read(path)?),
             None => Self::from_flags(flags),
         }
     }
@@ -119,8 +118,9 @@ impl Settings {
         })
     }
 
-    fn from_file(path: &Path) -> Result<Self, StartError> {
-        Self::check(file::read(path)?).map_err(|error| StartError::new(path.display(), error))
+    /// From the text of a file, which errors call `name`.
+    pub(crate) fn from_text(name: &str, text: &str) -> Result<Self, StartError> {
+        Self::check(file::parse(name, text)?).map_err(|error| StartError::new(name, error))
     }
 
     fn check(file: File) -> Result<Self, StartError> {

@@ -1,44 +1,7 @@
 //! An HTTP reverse proxy on Equipoise, tokio and hyper.
-//!
-//! | module | what it does |
-//! |---|---|
-//! | `config` | flags or a TOML file, checked |
-//! | `start` | from a configuration to a running proxy |
-//! | `demo` | three backends in this process, to have something to balance over |
-//! | `server` | one client's connection: limits, timeouts, shutdown |
-//! | `proxy` | one request: target, route, forward, log |
-//! | `target` | which host is asked, and is the request well formed |
-//! | `route` | which pool takes it |
-//! | `forward` | pick, send, and try the next one: the heart |
-//! | `upstream` | a backend's connections, reused |
-//! | `upload` | the request body on its way to the backend |
-//! | `download` | the response body on its way to the client; it holds the lease |
-//! | `headers` | hop-by-hop and forwarded headers |
-//! | `refusal` | the proxy's own answers |
-//! | `request_log` | one line per request |
-
-mod config;
-mod demo;
-mod download;
-mod forward;
-mod headers;
-mod proxy;
-mod refusal;
-mod request_log;
-mod route;
-mod server;
-mod start;
-mod target;
-mod upload;
-mod upstream;
 
 use std::process::ExitCode;
 
-const NAME: &str = "l7-proxy";
-
 fn main() -> ExitCode {
-    match proxy_kit::flags::parse(NAME) {
-        Ok(cli) => proxy_kit::run::run(NAME, start::start(cli)),
-        Err(code) => code,
-    }
+    l7_proxy::main()
 }

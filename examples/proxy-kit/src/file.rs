@@ -10,18 +10,23 @@ use crate::StartError;
 /// Longest piece of the file that an error quotes.
 const QUOTED: usize = 80;
 
-/// Reads a configuration file into its model.
+/// Reads a configuration file.
+///
+/// # Errors
+/// Names the file.
+pub fn read(path: &Path) -> Result<String, StartError> {
+    fs::read_to_string(path).map_err(|error| StartError::new(path.display(), error))
+}
+
+/// Reads a configuration's text into its model; `name` is what the errors call it.
 ///
 /// # Errors
 /// Names the file, the line, the column and the text there.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, StartError> {
-    let text = fs::read_to_string(path).map_err(|error| StartError::new(path.display(), error))?;
-    toml::from_str(&text).map_err(|error| {
-        let Some(span) = error.span() else {
-            return StartError::new(path.display(), error.message());
-        };
-        let (line, column, quote) = place(&text, span.start);
-        let place = format!("{}:{line}:{column}", path.display());
+pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, StartError> {
+    toml::from_str(text).map_err(|error| {
+        let Some(span) = error.span() else { return StartError::new(name, error.message()) };
+        let (line, column, quote) = place(text, span.start);
+        let place = format!("{name}:{line}:{column}");
         StartError::new(place, format!("{} (at `{quote}`)", error.message().trim_end()))
     })
 }

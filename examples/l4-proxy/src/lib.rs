@@ -1,0 +1,38 @@
+//! A TCP proxy on Equipoise and tokio.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `config` | flags or a TOML file, checked |
+//! | `start` | from a configuration to a running proxy |
+//! | `connection` | one client: a backend that can be reached, then the relay |
+//! | `relay` | bytes both ways, each direction ending by itself |
+//! | `counted` | a stream that counts what is read from it, and remembers whether it broke |
+//! | `connection_log` | one line per connection |
+
+mod config;
+mod connection;
+mod connection_log;
+mod counted;
+mod relay;
+mod start;
+
+use std::process::ExitCode;
+
+const NAME: &str = "l4-proxy";
+
+/// The program: `main` returns what this returns.
+pub fn main() -> ExitCode {
+    match proxy_kit::flags::parse(NAME) {
+        Ok(cli) => proxy_kit::run::run(NAME, start::start(cli)),
+        Err(code) => code,
+    }
+}
+
+/// Checks a configuration, as `--check` does but without resolving its backends: the reader alone,
+/// for the fuzzer.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(text: &str) -> Result<(), proxy_kit::StartError> {
+    config::Settings::from_text("text", text).map(drop)
+}
