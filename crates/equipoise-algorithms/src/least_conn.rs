@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use equipoise_core::{BackendId, PickContext, Picker, Policy, Slot, Tracker, View};
 
-use crate::load_tree::LoadTree;
+use crate::load_tree::{LoadTree, Seat, Segment, best, exclude, word};
 use crate::rotation::Rotation;
 
 /// Least connections, exactly: the backend with the fewest requests in flight per weight, of all.
@@ -44,33 +44,20 @@ impl Default for LeastConn {
     }
 }
 
-/// A backend's place in the tree.
-#[derive(Debug)]
-struct Seat {
-    tree: Arc<LoadTree>,
-    number: u32,
-}
-
 impl Tracker for Seat {
     fn on_begin(&self) {
-        self.tree.begin(self.number);
+        self.begin();
     }
 
     fn on_end(&self) {
-        self.tree.end(self.number);
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.tree.give_back(self.number);
+        self.end();
     }
 }
 
 /// The picker of [`LeastConn`].
 #[derive(Debug)]
 pub struct LeastConnPicker {
-    tree: Arc<LoadTree>,
+    segments: Box<[Arc<Segment>]>,
     rotation: Rotation,
     /// The seat in each slot; [`NONE`] for those that are not admitted here.
     seats: Box<[u32]>,
@@ -84,36 +71,32 @@ impl Policy for LeastConn {
     type Picker = LeastConnPicker;
 
     fn track(&self, _: BackendId) -> Option<Arc<dyn Tracker>> {
-        let number = self.tree.take_seat()?;
-        Some(Arc::new(Seat { tree: Arc::clone(&self.tree), number }))
+        Some(Arc::new(self.tree.take_seat()?))
     }
 
     fn build(&self, view: &View<'_>, previous: Option<&LeastConnPicker>) -> LeastConnPicker {
         let mut seats = vec![NONE; view.members().len()];
         let mut slots: Vec<u32> = Vec::new();
         for (slot, member, weight) in view.admitted() {
-            // Only trackers of this very policy have a seat in its tree.
-            let Some(seat) = member.tracker::<Seat>().filter(|s| Arc::ptr_eq(&s.tree, &self.tree))
-            else {
-                continue;
-            };
-            let number = seat.number as usize;
+            let Some(seat) = member.tracker::<Seat>() else { continue };
+            let number = seat.number() as usize;
             if number >= slots.len() {
                 slots.resize(number + 1, NONE);
             }
             slots[number] = slot.index() as u32;
-            seats[slot.index()] = seat.number;
-            self.tree.admit(seat.number, view.tier(), weight.get());
+            seats[slot.index()] = seat.number();
+            seat.admit(view.tier(), weight.get());
         }
+        let segments = self.tree.segments();
         for &seat in previous.iter().flat_map(|p| &p.seats).filter(|&&seat| seat != NONE) {
             let gone = slots.get(seat as usize).is_none_or(|&slot| slot == NONE);
             // One that another tier has taken over is that tier's.
-            if gone && self.tree.word(seat).rank() == view.tier() {
-                self.tree.exclude(seat);
+            if gone && word(&segments, seat).rank() == view.tier() {
+                exclude(&segments, seat);
             }
         }
         LeastConnPicker {
-            tree: Arc::clone(&self.tree),
+            segments,
             rotation: Rotation::new(view),
             seats: seats.into(),
             slots: slots.into(),
@@ -143,8 +126,8 @@ impl LeastConnPicker {
     #[inline]
     fn least(&self, next: Slot, context: &PickContext<'_>) -> Option<Slot> {
         if context.tried().is_empty()
-            && let Some(best) = self.seat(next).and_then(|seat| self.tree.best(seat))
-            && let Some(&slot) = self.slots.get(best as usize)
+            && let Some(seat) = self.seat(next).and_then(|seat| best(&self.segments, seat))
+            && let Some(&slot) = self.slots.get(seat as usize)
             && slot != NONE
         {
             return Some(Slot::new(slot));
@@ -175,6 +158,6 @@ impl LeastConnPicker {
     }
 
     fn score(&self, slot: Slot) -> f64 {
-        self.seat(slot).map_or(0.0, |seat| self.tree.word(seat).load())
+        self.seat(slot).map_or(0.0, |seat| word(&self.segments, seat).load())
     }
 }

@@ -1,6 +1,7 @@
 //! The smallest load of many, kept up to date by whoever changes one.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use once_cell::race::OnceBox;
@@ -42,6 +43,10 @@ impl Word {
     /// Whether this is strictly ahead of `other`.
     #[inline]
     pub(crate) const fn is_before(self, other: Self) -> bool {
+        // Mostly ranks and weights are the same: then the counts decide.
+        if (self.0 ^ other.0) >> Self::COUNT == 0 {
+            return self.0 < other.0;
+        }
         if self.rank() != other.rank() {
             return self.rank() < other.rank();
         }
@@ -71,15 +76,7 @@ impl Word {
 /// weaker order two of them could each miss the other's write.
 #[derive(Debug)]
 pub(crate) struct LoadTree {
-    segments: [OnceBox<Segment>; SEGMENTS],
-}
-
-#[derive(Debug)]
-struct Segment {
-    /// From the seats up: 4096, 256, 16 and 1 words.
-    levels: [Box<[AtomicU64]>; 4],
-    /// Which seats are somebody's, a bit each.
-    taken: Box<[AtomicU64]>,
+    segments: [OnceBox<Arc<Segment>>; SEGMENTS],
 }
 
 impl LoadTree {
@@ -88,139 +85,184 @@ impl LoadTree {
     }
 
     /// Gives out a seat; `None` if all are taken.
-    pub(crate) fn take_seat(&self) -> Option<u32> {
-        for (s, segment) in self.segments.iter().enumerate() {
-            let segment = segment.get_or_init(|| Box::new(Segment::new()));
-            for (w, word) in segment.taken.iter().enumerate() {
-                let taken = word.fetch_update(SeqCst, SeqCst, |bits| {
-                    (bits != u64::MAX).then(|| bits | (bits + 1))
-                });
-                if let Ok(bits) = taken {
-                    return Some((s * SEGMENT + w * 64) as u32 + bits.trailing_ones());
-                }
-            }
-        }
-        None
+    pub(crate) fn take_seat(&self) -> Option<Seat> {
+        self.segments.iter().enumerate().find_map(|(number, segment)| {
+            let segment = segment.get_or_init(|| Box::new(Arc::new(Segment::new())));
+            let index = segment.take()?;
+            let number = (number * SEGMENT + index) as u32;
+            Some(Seat { segment: Arc::clone(segment), index, number })
+        })
     }
 
-    /// Takes a seat back. Its count must be 0.
-    pub(crate) fn give_back(&self, seat: u32) {
-        self.exclude(seat);
-        let (segment, index) = self.locate(seat);
-        segment.taken[index / 64].fetch_and(!(1 << (index % 64)), SeqCst);
+    /// All segments that have a seat which was ever taken.
+    pub(crate) fn segments(&self) -> Box<[Arc<Segment>]> {
+        self.segments.iter().map_while(|segment| segment.get().cloned()).collect()
+    }
+}
+
+/// A place in a tree, for a backend. It is given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    segment: Arc<Segment>,
+    index: usize,
+    number: u32,
+}
+
+impl Seat {
+    /// Which one of the tree's seats it is.
+    pub(crate) const fn number(&self) -> u32 {
+        self.number
     }
 
-    /// Lets a seat take part, with this rank and weight. Only one thread at a time may set seats.
-    pub(crate) fn admit(&self, seat: u32, rank: u8, weight: u16) {
-        self.set_header(seat, Word::header(rank, weight));
-    }
-
-    /// Keeps a seat from being the best.
-    pub(crate) fn exclude(&self, seat: u32) {
-        self.set_header(seat, Word::NOBODY.0);
-    }
-
-    fn set_header(&self, seat: u32, header: u64) {
-        let (segment, index) = self.locate(seat);
-        let leaf = &segment.levels[0][index];
-        let old = leaf.load(SeqCst) & !((1 << Word::COUNT) - 1);
-        if old != header {
-            // The count below may move meanwhile; adding the difference leaves it alone.
-            leaf.fetch_add(header.wrapping_sub(old), SeqCst);
-            segment.settle(index);
-        }
+    /// Lets the seat take part, with this rank and weight. Only one thread at a time may set seats.
+    pub(crate) fn admit(&self, rank: u8, weight: u16) {
+        self.segment.set_header(self.index, Word::header(rank, weight));
     }
 
     /// One more request in flight.
     #[inline]
-    pub(crate) fn begin(&self, seat: u32) {
-        let (segment, index) = self.locate(seat);
-        let before = Word(segment.levels[0][index].fetch_add(1, SeqCst));
+    pub(crate) fn begin(&self) {
+        let before = Word(self.segment.cell(0, self.index).fetch_add(1, SeqCst));
         // Who wasn't the best and got worse changes nothing above.
-        if !segment.parent(0, index).is_before(before) {
-            segment.settle(index);
+        if !self.segment.parent(self.index).is_before(before) {
+            self.segment.settle(self.index);
         }
     }
 
     /// One request fewer.
     #[inline]
-    pub(crate) fn end(&self, seat: u32) {
-        let (segment, index) = self.locate(seat);
-        let before = segment.levels[0][index].fetch_sub(1, SeqCst);
+    pub(crate) fn end(&self) {
+        let before = self.segment.cell(0, self.index).fetch_sub(1, SeqCst);
         // Who got better without becoming the best changes nothing above.
-        if Word(before - 1).is_before(segment.parent(0, index)) {
-            segment.settle(index);
+        if Word(before - 1).is_before(self.segment.parent(self.index)) {
+            self.segment.settle(self.index);
         }
-    }
-
-    /// What a seat holds.
-    #[inline]
-    pub(crate) fn word(&self, seat: u32) -> Word {
-        let (segment, index) = self.locate(seat);
-        segment.word(0, index)
-    }
-
-    /// A seat with the best word: `near` if it has it, else one of those that have. `None` if
-    /// nobody takes part.
-    #[inline]
-    pub(crate) fn best(&self, near: u32) -> Option<u32> {
-        let roots = self.segments.iter().map_while(OnceBox::get).map(|segment| segment.word(3, 0));
-        let best = roots.reduce(|best, root| if root.is_before(best) { root } else { best })?;
-        if !best.is_before(self.word(near)) && best.rank() != u8::MAX {
-            return Some(near);
-        }
-        self.search(best, near)
-    }
-
-    fn search(&self, best: Word, near: u32) -> Option<u32> {
-        if best.rank() == u8::MAX {
-            return None;
-        }
-        let holder = |segment: &&Segment| !best.is_before(segment.word(3, 0));
-        let (own, index) = self.locate(near);
-        let segments = || self.segments.iter().map_while(OnceBox::get);
-        let (number, segment) = if holder(&own) {
-            (near as usize / SEGMENT, own)
-        } else {
-            // None when the best has just been taken: its own segment will do.
-            segments()
-                .enumerate()
-                .find(|(_, s)| holder(s))
-                .unwrap_or((near as usize / SEGMENT, own))
-        };
-        Some((number * SEGMENT + segment.descend(best, index)) as u32)
-    }
-
-    fn locate(&self, seat: u32) -> (&Segment, usize) {
-        let (segment, index) = (seat as usize / SEGMENT, seat as usize % SEGMENT);
-        let segment = self.segments[segment % SEGMENTS].get_or_init(|| Box::new(Segment::new()));
-        (segment, index)
     }
 }
 
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.segment.exclude(self.index);
+        self.segment.give_back(self.index);
+    }
+}
+
+/// What the seat of this number holds.
+#[inline]
+pub(crate) fn word(segments: &[Arc<Segment>], seat: u32) -> Word {
+    segments
+        .get(seat as usize / SEGMENT)
+        .map_or(Word::NOBODY, |segment| segment.word(0, index(seat)))
+}
+
+/// Keeps the seat of this number from being the best.
+pub(crate) fn exclude(segments: &[Arc<Segment>], seat: u32) {
+    if let Some(segment) = segments.get(seat as usize / SEGMENT) {
+        segment.exclude(index(seat));
+    }
+}
+
+/// A seat with the best word: `near` if it has it, else one of those that have. `None` if nobody
+/// takes part.
+#[inline]
+pub(crate) fn best(segments: &[Arc<Segment>], near: u32) -> Option<u32> {
+    let roots = segments.iter().map(|segment| segment.word(ROOT, 0));
+    let best = roots.reduce(|best, root| if root.is_before(best) { root } else { best })?;
+    if best.rank() == u8::MAX {
+        None
+    } else if !best.is_before(word(segments, near)) {
+        Some(near)
+    } else {
+        search(segments, best, near)
+    }
+}
+
+fn search(segments: &[Arc<Segment>], best: Word, near: u32) -> Option<u32> {
+    let own = near as usize / SEGMENT;
+    let holds = |segment: &Segment| !best.is_before(segment.word(ROOT, 0));
+    let number = if holds(segments.get(own)?) {
+        own
+    } else {
+        // Nobody does when the best has just been taken; then this segment's best will do.
+        segments.iter().position(|segment| holds(segment)).unwrap_or(own)
+    };
+    let found = segments[number].descend(best, index(near));
+    Some((number * SEGMENT + found) as u32)
+}
+
+const fn index(seat: u32) -> usize {
+    seat as usize % SEGMENT
+}
+
+/// Where each level begins among the cells: the seats, then the nodes above them, up to the root.
+const LEVELS: [usize; 4] = [0, 4096, 4096 + 256, 4096 + 256 + 16];
+/// The level of the root.
+const ROOT: usize = 3;
+const CELLS: usize = LEVELS[ROOT] + 1;
+
+/// A tournament of 4,096 seats.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    cells: [AtomicU64; CELLS],
+    /// Which seats are somebody's, a bit each.
+    taken: [AtomicU64; SEGMENT / 64],
+}
+
 impl Segment {
-    fn new() -> Self {
-        let level = |len| (0..len).map(|_| AtomicU64::new(Word::NOBODY.0)).collect();
+    const fn new() -> Self {
         Self {
-            levels: [SEGMENT, FANOUT * FANOUT, FANOUT, 1].map(level),
-            taken: (0..SEGMENT / 64).map(|_| AtomicU64::new(0)).collect(),
+            cells: [const { AtomicU64::new(Word::NOBODY.0) }; CELLS],
+            taken: [const { AtomicU64::new(0) }; SEGMENT / 64],
         }
+    }
+
+    /// Finds a free seat and takes it.
+    fn take(&self) -> Option<usize> {
+        self.taken.iter().enumerate().find_map(|(i, word)| {
+            let lowest = |bits: u64| (bits != u64::MAX).then(|| bits | (bits + 1));
+            let bits = word.fetch_update(SeqCst, SeqCst, lowest).ok()?;
+            Some(i * 64 + bits.trailing_ones() as usize)
+        })
+    }
+
+    fn give_back(&self, seat: usize) {
+        self.taken[seat / 64].fetch_and(!(1 << (seat % 64)), SeqCst);
+    }
+
+    fn exclude(&self, seat: usize) {
+        self.set_header(seat, Word::NOBODY.0);
+    }
+
+    fn set_header(&self, seat: usize, header: u64) {
+        let cell = self.cell(0, seat);
+        let old = cell.load(SeqCst) & !((1 << Word::COUNT) - 1);
+        if old != header {
+            // The count below may move meanwhile; adding the difference leaves it alone.
+            cell.fetch_add(header.wrapping_sub(old), SeqCst);
+            self.settle(seat);
+        }
+    }
+
+    #[inline]
+    fn cell(&self, level: usize, index: usize) -> &AtomicU64 {
+        &self.cells[LEVELS[level] + index]
     }
 
     #[inline]
     fn word(&self, level: usize, index: usize) -> Word {
-        Word(self.levels[level][index].load(SeqCst))
+        Word(self.cell(level, index).load(SeqCst))
     }
 
+    /// The node above a seat.
     #[inline]
-    fn parent(&self, level: usize, index: usize) -> Word {
-        self.word(level + 1, index / FANOUT)
+    fn parent(&self, seat: usize) -> Word {
+        self.word(1, seat / FANOUT)
     }
 
     /// The first child with `best`, from `start` on, or else the best child there is.
     #[inline]
     fn child(&self, level: usize, node: usize, best: Word, start: usize) -> (usize, Word) {
-        let children = &self.levels[level][node * FANOUT..][..FANOUT];
+        let children = &self.cells[LEVELS[level] + node * FANOUT..][..FANOUT];
         let mut found = (start, Word(children[start].load(SeqCst)));
         for i in 1..FANOUT {
             if !best.is_before(found.1) {
@@ -237,7 +279,6 @@ impl Segment {
 
     /// From the root down to a seat with `best`, on the path to the seat `near` where it leads to
     /// one.
-    #[inline]
     fn descend(&self, best: Word, near: usize) -> usize {
         let mut node = 0;
         for (level, stride) in [(2, FANOUT * FANOUT), (1, FANOUT), (0, 1)] {
@@ -249,9 +290,9 @@ impl Segment {
     /// Brings the nodes above a seat in line with it.
     fn settle(&self, seat: usize) {
         let mut index = seat;
-        for level in 0..3 {
+        for level in 0..ROOT {
             let (child, node) = (index % FANOUT, index / FANOUT);
-            let cell = &self.levels[level + 1][node];
+            let cell = self.cell(level + 1, node);
             let mut swapped = false;
             loop {
                 let held = Word(cell.load(SeqCst));
@@ -279,14 +320,18 @@ mod tests {
     use equipoise_core::Rng;
     use proptest::prelude::*;
 
-    fn naive(tree: &LoadTree, seats: &[u32]) -> Word {
-        let words = seats.iter().map(|&seat| tree.word(seat));
+    fn held(seat: &Seat) -> Word {
+        seat.segment.word(0, seat.index)
+    }
+
+    fn naive(seats: &[Seat]) -> Word {
+        let words = seats.iter().map(held);
         words.reduce(|a, b| if b.is_before(a) { b } else { a }).unwrap()
     }
 
-    fn assert_right(tree: &LoadTree, seats: &[u32], near: u32) {
-        let want = naive(tree, seats);
-        let got = tree.best(near).map(|seat| tree.word(seat));
+    fn assert_right(tree: &LoadTree, seats: &[Seat], near: &Seat) {
+        let (want, segments) = (naive(seats), tree.segments());
+        let got = best(&segments, near.number).map(|seat| word(&segments, seat));
         match got {
             None => assert_eq!(want.rank(), u8::MAX),
             Some(got) => assert!(!want.is_before(got), "{got:?} is not the best: {want:?}"),
@@ -314,20 +359,20 @@ mod tests {
         #[test]
         fn the_best_is_the_best(n in 1_usize..600, ops in prop::collection::vec(op(), 1..400)) {
             let tree = LoadTree::new();
-            let seats: Vec<u32> = (0..n).map(|_| tree.take_seat().unwrap()).collect();
+            let seats: Vec<Seat> = (0..n).map(|_| tree.take_seat().unwrap()).collect();
             let mut counts = alloc::vec![0_u32; n];
             for (i, op) in ops.into_iter().enumerate() {
                 match op {
-                    Op::Begin(s) => { tree.begin(seats[s % n]); counts[s % n] += 1; }
-                    Op::End(s) if counts[s % n] > 0 => { tree.end(seats[s % n]); counts[s % n] -= 1; }
+                    Op::Begin(s) => { seats[s % n].begin(); counts[s % n] += 1; }
+                    Op::End(s) if counts[s % n] > 0 => { seats[s % n].end(); counts[s % n] -= 1; }
                     Op::End(_) => {}
-                    Op::Admit(s, rank, weight) => tree.admit(seats[s % n], rank, weight),
-                    Op::Exclude(s) => tree.exclude(seats[s % n]),
+                    Op::Admit(s, rank, weight) => seats[s % n].admit(rank, weight),
+                    Op::Exclude(s) => exclude(&tree.segments(), seats[s % n].number),
                 }
-                assert_right(&tree, &seats, seats[i % n]);
+                assert_right(&tree, &seats, &seats[i % n]);
             }
             for (seat, count) in seats.iter().zip(counts) {
-                prop_assert_eq!(tree.word(*seat).count(), u64::from(count));
+                prop_assert_eq!(held(seat).count(), u64::from(count));
             }
         }
     }
@@ -335,10 +380,10 @@ mod tests {
     #[test]
     fn seats_are_given_out_once_and_again_after_they_came_back() {
         let tree = LoadTree::new();
-        let all: Vec<u32> = core::iter::from_fn(|| tree.take_seat()).collect();
-        assert!(all.iter().copied().eq(0..65_536));
-        tree.give_back(70);
-        assert_eq!(tree.take_seat(), Some(70));
+        let mut all: Vec<Seat> = core::iter::from_fn(|| tree.take_seat()).collect();
+        assert!(all.iter().map(Seat::number).eq(0..65_536));
+        drop(all.swap_remove(5_000));
+        assert_eq!(tree.take_seat().map(|seat| seat.number), Some(5_000));
     }
 
     #[test]
@@ -346,35 +391,37 @@ mod tests {
         extern crate std;
         let (n, rounds) = (300, 20_000);
         let tree = LoadTree::new();
-        let seats: Vec<u32> = (0..n).map(|_| tree.take_seat().unwrap()).collect();
-        for &seat in &seats {
-            tree.admit(seat, 0, 1 + (seat % 3) as u16);
+        let seats: Vec<Seat> = (0..n).map(|_| tree.take_seat().unwrap()).collect();
+        for seat in &seats {
+            seat.admit(0, 1 + (seat.number % 3) as u16);
         }
+        let segments = tree.segments();
         std::thread::scope(|scope| {
             for thread in 0..4 {
-                let (tree, seats) = (&tree, &seats);
+                let (segments, seats) = (&segments, &seats);
                 scope.spawn(move || {
                     let mut rng = Rng::seeded(thread);
                     let mut held = alloc::collections::VecDeque::new();
                     for _ in 0..rounds {
-                        let seat = tree.best(seats[rng.below(n) as usize]).unwrap();
-                        tree.begin(seat);
+                        let near = seats[rng.below(n) as usize].number;
+                        let seat = &seats[best(segments, near).unwrap() as usize];
+                        seat.begin();
                         held.push_back(seat);
                         if held.len() > 40 {
-                            tree.end(held.pop_front().unwrap());
+                            held.pop_front().unwrap().end();
                         }
                     }
                     // Leave some in flight.
                     for seat in held.drain(..20) {
-                        tree.end(seat);
+                        seat.end();
                     }
                 });
             }
         });
-        for &seat in &seats {
+        for seat in &seats {
             assert_right(&tree, &seats, seat);
         }
-        let count: u64 = seats.iter().map(|&seat| tree.word(seat).count()).sum();
+        let count: u64 = seats.iter().map(|seat| held(seat).count()).sum();
         assert_eq!(count, 4 * 20);
     }
 }
