@@ -123,8 +123,10 @@ impl Seat {
     #[inline]
     pub(crate) fn begin(&self) {
         let before = Word(self.segment.cell(0, self.index).fetch_add(1, SeqCst));
-        // Who wasn't the best and got worse changes nothing above.
-        if !self.segment.parent(self.index).is_before(before) {
+        let parent = self.segment.parent(self.index);
+        // Who wasn't the best and got worse changes nothing above; nor does who was, while another
+        // is as good. Turns go from seat to seat, so the next one mostly is.
+        if !parent.is_before(before) && parent.is_before(self.segment.next(self.index)) {
             self.segment.settle(self.index);
         }
     }
@@ -257,6 +259,12 @@ impl Segment {
     #[inline]
     fn parent(&self, seat: usize) -> Word {
         self.word(1, seat / FANOUT)
+    }
+
+    /// The seat after this one, under the same node.
+    #[inline]
+    fn next(&self, seat: usize) -> Word {
+        self.word(0, seat / FANOUT * FANOUT + (seat + 1) % FANOUT)
     }
 
     /// The first child with `best`, from `start` on, or else the best child there is.
