@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|
 //! | [`RoundRobin`] | requests, in proportion to weight, at every moment | O(1) | O(n), or a schedule of up to 64 Ki entries | requests that cost alike |
 //! | [`Random`] | requests, in the long run | O(1) | O(n) | many independent balancers |
-//! | [`LeastConn`] | requests in flight per weight, exactly | O(log n) | O(n) | long or uneven requests, one balancer |
+//! | [`LeastConn`] | requests in flight per weight, exactly | O(1) to O(log n) | O(n) | long or uneven requests, one balancer |
 //! | [`P2c`] | requests in flight per weight, nearly | O(d) | O(n) | the default for everything else |
 //! | [`PeakEwma`] | expected waiting time | O(1) | O(n) | backends of differing or changing speed |
 //!

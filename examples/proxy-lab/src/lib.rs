@@ -8,12 +8,14 @@
 //! | [`backend`] | backends that do as a test says, and count |
 //! | [`client`] | requests and replies, byte by byte if need be |
 //! | [`wait`](mod@wait) | for a condition, never for a time |
+//! | [`lab`] | what both proxies must do, whatever their layer |
 //! | [`table`] | configurations that must be refused |
 //!
 //! Everything that it starts ends with its owner. Everything panics on failure: it is for tests.
 
 pub mod backend;
 pub mod client;
+pub mod lab;
 pub mod process;
 pub mod python;
 pub mod table;

@@ -1,6 +1,5 @@
 //! Who gets a connection.
 
-use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -30,21 +29,6 @@ fn a_client_is_let_go_when_nobody_can_be_reached() {
     let proxy = Proxy::over(PROXY, &[free_address(), free_address()], &[]);
     Connection::open(proxy.address()).until_closed();
     proxy.logged(&["attempts=2 sent=0 received=0", "end=\"no backend is left: 2 tried, 0 full\""]);
-}
-
-#[test]
-fn weights_are_exact() {
-    let backends = ["a", "b", "c"].map(Backend::named);
-    let [a, b, c] = &backends;
-    let flags =
-        [format!("{},weight=5", a.address), format!("{},weight=1", b.address), c.address.clone()];
-    let proxy = Proxy::over(PROXY, &flags, &[]);
-    let mut counts = BTreeMap::new();
-    for _ in 0..70 {
-        *counts.entry(get(proxy.address(), "/").text()).or_insert(0) += 1;
-    }
-    let expected = [("a", 50), ("b", 10), ("c", 10)].map(|(name, n)| (name.to_owned(), n));
-    assert_eq!(counts, BTreeMap::from(expected));
 }
 
 #[test]

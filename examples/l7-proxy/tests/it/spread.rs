@@ -11,21 +11,6 @@ use proxy_lab::process::Proxy;
 use crate::PROXY;
 
 #[test]
-fn weights_are_exact() {
-    let backends = ["a", "b", "c"].map(Backend::named);
-    let [a, b, c] = &backends;
-    let flags =
-        [format!("{},weight=5", a.address), format!("{},weight=1", b.address), c.address.clone()];
-    let proxy = Proxy::over(PROXY, &flags, &[]);
-    let mut counts = BTreeMap::new();
-    for _ in 0..70 {
-        *counts.entry(get(proxy.address(), "/").text()).or_insert(0) += 1;
-    }
-    let expected = [("a", 50), ("b", 10), ("c", 10)].map(|(name, n)| (name.to_owned(), n));
-    assert_eq!(counts, BTreeMap::from(expected));
-}
-
-#[test]
 fn round_robin_takes_turns_over_all_connections() {
     let (a, b) = (Backend::named("a"), Backend::named("b"));
     let proxy = Proxy::over(PROXY, &[&a.address, &b.address], &[]);
