@@ -171,7 +171,7 @@ impl fmt::Display for ConfigError {
             Self::ForeignSetting { policy, given, allowed } => {
                 write!(
                     f,
-                    "policy.{given}: no setting of `{policy}`; allowed are {}",
+                    "policy.{given}: `{policy}` has no such setting; allowed are {}",
                     allowed.join(", ")
                 )
             }

@@ -8,7 +8,7 @@
 //! | [`P2c`] | requests in flight per weight, nearly | O(d) | O(n) | the default for everything else |
 //! | [`PeakEwma`] | expected waiting time | O(1) | O(n) | backends of differing or changing speed |
 //!
-//! All of them honour weights, share nothing between workers but the backends' own counters, pick
+//! All of them honour weights, share nothing between workers but counters of the backends, pick
 //! through `&self`, and allocate nothing in a pick. All pick only admitted backends, and find one
 //! whenever there is one.
 //!

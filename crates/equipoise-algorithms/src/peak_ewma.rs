@@ -151,7 +151,9 @@ impl Picker for PeakEwmaPicker {
         if context.is_explained() {
             let mut context = context.reborrow();
             context.consider(slots[first], f64::from(score_a));
-            context.consider(slots[second], f64::from(score_b));
+            if second != first {
+                context.consider(slots[second], f64::from(score_b));
+            }
         }
         Some(slots[if score_b < score_a && !explore { second } else { first }])
     }

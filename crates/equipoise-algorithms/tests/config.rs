@@ -58,7 +58,7 @@ fn what_is_wrong_is_named_and_what_is_allowed_is_listed() {
         ),
         (
             "policy = { name = 'p2c', decay_ms = 5 }",
-            "policy.decay_ms: no setting of `p2c`; allowed are choices",
+            "policy.decay_ms: `p2c` has no such setting; allowed are choices",
         ),
         (
             "policy = { name = 'peak_ewma', decay_ms = 0 }",

@@ -18,7 +18,7 @@ use siphasher::sip::SipHasher13;
 /// assert_eq!(BackendId::named("10.0.0.1:8080"), BackendId::named("10.0.0.1:8080"));
 /// assert_ne!(BackendId::named("10.0.0.1:8080"), BackendId::named("10.0.0.2:8080"));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
 pub struct BackendId(u64);
@@ -44,6 +44,13 @@ impl BackendId {
     /// The number itself.
     pub const fn get(self) -> u64 {
         self.0
+    }
+}
+
+impl fmt::Debug for BackendId {
+    /// The same digits as `Display`, so that one finds the other.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BackendId({self})")
     }
 }
 

@@ -93,6 +93,10 @@ impl<'a> PickContext<'a> {
     }
 
     /// The slots that must not be picked. They may be any slots, also ones not admitted.
+    ///
+    /// Where this is not empty, the request has been here before: it tries again. A policy that
+    /// takes turns should then draw at random instead. Were the retry to use up a turn, two
+    /// backends would fall into step, and every request would meet the dead one first.
     #[inline]
     pub const fn tried(&self) -> &SlotSet {
         self.tried
@@ -138,6 +142,18 @@ impl fmt::Debug for PickContext<'_> {
 /// rotation goes on where it was. A worker that owns its turn moves it with a plain addition, and
 /// shares no cache line with the others; a turn that several threads share makes one rotation of
 /// all their picks, for the price of a contended atomic addition.
+///
+/// With n equal backends a pick advances by 2⁶⁴ / n, and a position stands for the backend number
+/// (position · n) / 2⁶⁴:
+///
+/// ```
+/// use equipoise_core::Turn;
+///
+/// let (n, mut position) = (3_u64, 0);
+/// let mut turn = Turn::Own(&mut position);
+/// let mut next = || (u128::from(turn.advance(u64::MAX / n + 1)) * u128::from(n)) >> 64;
+/// assert_eq!([next(), next(), next(), next()], [0, 1, 2, 0]);
+/// ```
 #[derive(Debug)]
 pub enum Turn<'a> {
     /// This worker's own.

@@ -6,7 +6,8 @@
 //!
 //! # Who needs this crate
 //! * **You call a balancer**: you want `equipoise-pool`, which hands out leases on your backends,
-//!   and `equipoise-algorithms`, which chooses among them. Both re-export what you need from here.
+//!   and `equipoise-algorithms`, which chooses among them. The pool re-exports what its users
+//!   need from here.
 //! * **You write a policy of your own**: implement [`Policy`] and [`Picker`]. Both see ids,
 //!   weights and load, never your backend type. The documentation of [`Policy`] has a whole one.
 //!

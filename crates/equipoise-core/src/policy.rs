@@ -9,7 +9,8 @@ use crate::{BackendId, Instant, Load, LoadReport, PickContext, Sample, Slot, Wei
 ///
 /// # A policy of your own
 /// A policy that always takes the admitted backend with the smallest id, and the next one when a
-/// request has tried that:
+/// request has tried that. It takes no notice of weights, so of the contract suite it promises
+/// nothing beyond what every policy must keep (`Promises::none()`):
 ///
 /// ```
 /// use equipoise_core::{BackendId, PickContext, Picker, Policy, Slot, View};
@@ -68,7 +69,7 @@ pub trait Policy: Send + Sync {
 /// * [`pick`](Self::pick) returns a slot that the [`View`] admitted and that is not in
 ///   [`PickContext::tried`]; `None` if and only if there is no such slot.
 /// * It never blocks, allocates, panics or reads a clock.
-/// * Its shares follow the weights of the admitted backends.
+/// * It is up to the policy whether its shares follow the weights of the admitted backends.
 ///
 /// The contract suite in `equipoise-testkit` checks it.
 pub trait Picker: Any + Send + Sync {

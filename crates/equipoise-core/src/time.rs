@@ -58,8 +58,24 @@ impl fmt::Display for Instant {
     }
 }
 
-/// What tells the time. Drivers implement it (over a monotonic clock, or over a simulated one); no
+/// What tells the time. Drivers implement it, over a monotonic clock or over a simulated one; no
 /// library type holds one.
+///
+/// ```
+/// use equipoise_core::{Clock, Instant};
+///
+/// /// Nanoseconds since the program started.
+/// struct Monotonic(std::time::Instant);
+///
+/// impl Clock for Monotonic {
+///     fn now(&self) -> Instant {
+///         Instant::from_nanos(self.0.elapsed().as_nanos() as u64)
+///     }
+/// }
+///
+/// let clock = Monotonic(std::time::Instant::now());
+/// assert!(clock.now() <= clock.now());
+/// ```
 pub trait Clock {
     /// The time now; never less than an earlier answer.
     fn now(&self) -> Instant;

@@ -70,12 +70,13 @@ impl<B> Lease<B> {
         self.record.id
     }
 
-    /// When it was picked.
+    /// When it was picked; the epoch, if the request had no time.
     pub fn since(&self) -> Instant {
         self.start.since()
     }
 
-    /// Ends the request and says how it went. The time since the pick is its latency.
+    /// Ends the request and says how it went. The time since the pick is its latency; a request
+    /// that was picked without a time has none, and only ends.
     #[inline(always)]
     pub fn finish(self, now: Instant, outcome: Outcome) {
         self.sample(now, outcome);
@@ -85,8 +86,11 @@ impl<B> Lease<B> {
     /// tells success or failure and its body is to follow, say. Call it once.
     #[inline(always)]
     pub fn sample(&self, now: Instant, outcome: Outcome) {
-        if let Some(tracker) = &self.record.tracker {
-            tracker.on_sample(&Sample { now, latency: now.since(self.since()), outcome });
+        let since = self.since();
+        if let Some(tracker) = &self.record.tracker
+            && since != Instant::ZERO
+        {
+            tracker.on_sample(&Sample { now, latency: now.since(since), outcome });
         }
     }
 

@@ -1,9 +1,8 @@
 //! A pool of backends, and leases on them.
 //!
 //! ```
-//! use equipoise_core::{BackendId, Instant, Outcome};
 //! use equipoise_algorithms::P2c;
-//! use equipoise_pool::{Pool, Request, Spec};
+//! use equipoise_pool::{BackendId, Instant, Outcome, Pool, Request, Spec};
 //!
 //! let pool = Pool::new(P2c::default(), 42);
 //! pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(|addr| Spec::new(BackendId::named(addr), addr)))?;
@@ -52,6 +51,12 @@ mod request;
 mod snapshot;
 mod spec;
 
+/// The words of `equipoise-core` that users of a pool need.
+#[doc(no_inline)]
+pub use equipoise_core::{
+    Admin, Admission, BackendId, Clock, Explanation, Failure, HashKey, Health, Instant, LoadReport,
+    Outcome, Reason, Weight,
+};
 pub use error::{PickError, UpdateError};
 pub use event::Event;
 pub use lease::Lease;

@@ -48,7 +48,8 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
     /// An empty pool.
     ///
     /// All randomness follows from `seed`: the same seed and the same calls give the same picks.
-    /// Give each process another one, or all of them start their rotations at the same backend.
+    /// Give each process another one, or all of them start their rotations at the same backend: a
+    /// number from the operating system (the crate `getrandom`, say).
     pub fn new(policy: P, seed: u64) -> Self {
         let registry = Registry::new();
         let snapshot = registry.snapshot(&policy, None);
@@ -158,6 +159,25 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
         self.shared.registry.lock().statuses()
     }
 
+    /// Shows each backend and how it stands, in the order in which they joined: for health checks,
+    /// metrics and pages. Takes the lock of updates, but not while `visit` runs.
+    ///
+    /// ```
+    /// use equipoise_algorithms::RoundRobin;
+    /// use equipoise_pool::{BackendId, Pool, Spec};
+    ///
+    /// let pool = Pool::new(RoundRobin, 42);
+    /// pool.insert(Spec::new(BackendId::named("a"), "10.0.0.1:80"))?;
+    /// pool.for_each(|status, address| println!("{address}: {} in flight", status.in_flight));
+    /// # Ok::<(), equipoise_pool::UpdateError>(())
+    /// ```
+    pub fn for_each(&self, mut visit: impl FnMut(&Status, &B)) {
+        let backends = self.shared.registry.lock().owners();
+        for (status, owner) in &backends {
+            visit(status, &owner.0.backend);
+        }
+    }
+
     /// Picks a backend. Wait-free but for the compare-and-swap of a backend's limit; callers share
     /// one rotation, so round robin alternates over all of them. A busy worker is better served by
     /// a [`reader`](Self::reader).
@@ -171,6 +191,22 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
 
     /// Picks a backend and says who was considered, with what score, and who was excluded and why.
     /// It is a real pick, with a lease. Allocates, and looks at every backend.
+    ///
+    /// ```
+    /// use equipoise_algorithms::RoundRobin;
+    /// use equipoise_pool::{BackendId, Health, Pool, Reason, Request, Spec};
+    ///
+    /// let (a, b) = (BackendId::named("a"), BackendId::named("b"));
+    /// let pool = Pool::new(RoundRobin, 42);
+    /// pool.update([Spec::new(a, "a"), Spec::new(b, "b")])?;
+    /// pool.set_health(a, Health::Down)?;
+    ///
+    /// let (lease, why) = pool.explain(&Request::new());
+    /// assert_eq!(*lease?, "b");
+    /// assert_eq!(why.picked, Some(b));
+    /// assert_eq!((why.excluded[0].backend, why.excluded[0].reason), (a, Reason::Down));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn explain(&self, request: &Request<'_>) -> (Result<Lease<B>, PickError>, Explanation) {
         let snapshot = self.shared.published.load();
         pick::explain(&snapshot, request, &mut self.shared.rng(), Turn::Shared(&self.shared.turn))

@@ -46,6 +46,19 @@ impl<B> Entry<B> {
         Standing { admission, reason, tier: self.settings.tier }
     }
 
+    fn status(&self) -> Status {
+        Status {
+            id: self.id(),
+            weight: self.settings.weight,
+            tier: self.settings.tier,
+            max_in_flight: self.settings.limit,
+            admin: self.admin,
+            health: self.health,
+            admission: self.admission(),
+            in_flight: self.owner.in_flight(),
+        }
+    }
+
     fn seat(&self) -> Seat<B> {
         Seat { owner: Arc::clone(&self.owner), limited: self.settings.limit.is_some() }
     }
@@ -167,17 +180,11 @@ impl<B: Send + Sync + 'static> Registry<B> {
     }
 
     pub(crate) fn statuses(&self) -> Vec<Status> {
-        let status = |entry: &Entry<B>| Status {
-            id: entry.id(),
-            weight: entry.settings.weight,
-            tier: entry.settings.tier,
-            max_in_flight: entry.settings.limit,
-            admin: entry.admin,
-            health: entry.health,
-            admission: entry.admission(),
-            in_flight: entry.owner.in_flight(),
-        };
-        self.entries.iter().map(status).collect()
+        self.entries.iter().map(Entry::status).collect()
+    }
+
+    pub(crate) fn owners(&self) -> Vec<(Status, Arc<Owner<B>>)> {
+        self.entries.iter().map(|entry| (entry.status(), Arc::clone(&entry.owner))).collect()
     }
 
     pub(crate) fn owner(&self, id: BackendId) -> Option<&Arc<Owner<B>>> {

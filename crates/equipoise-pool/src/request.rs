@@ -21,12 +21,13 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A request at the epoch, without a key or a pin, that has tried nothing.
+    /// A request without a time, a key or a pin, that has tried nothing.
     pub const fn new() -> Self {
         Self { now: Instant::ZERO, key: None, tried: &[], pin: None }
     }
 
-    /// Sets the time. Policies that weigh latency need it.
+    /// Sets the time, from the same clock as for [`Lease::finish`](crate::Lease::finish). Policies
+    /// that weigh latency need it. The epoch itself counts as no time.
     pub const fn at(mut self, now: Instant) -> Self {
         self.now = now;
         self
@@ -40,6 +41,31 @@ impl<'a> Request<'a> {
 
     /// Names the backends that this request has tried: it will not be given one of them again.
     /// Ids that are not in the pool are ignored.
+    ///
+    /// ```
+    /// use equipoise_algorithms::RoundRobin;
+    /// use equipoise_pool::{BackendId, PickError, Pool, Request, Spec};
+    ///
+    /// # fn connect(address: &str) -> Result<String, ()> {
+    /// #     if address == "b:80" { Ok(address.to_owned()) } else { Err(()) }
+    /// # }
+    /// fn send(pool: &Pool<&'static str, RoundRobin>) -> Result<String, PickError> {
+    ///     let mut tried = Vec::new();
+    ///     loop {
+    ///         // Fails when every backend has been tried.
+    ///         let lease = pool.pick(&Request::new().avoiding(&tried))?;
+    ///         match connect(*lease) {
+    ///             Ok(connection) => return Ok(connection),
+    ///             Err(_) => tried.push(lease.id()),
+    ///         }
+    ///     }
+    /// }
+    /// # let pool = Pool::new(RoundRobin, 1);
+    /// # pool.update(["a:80", "b:80"].map(|a| Spec::new(BackendId::named(a), a))).unwrap();
+    /// # assert_eq!(send(&pool).unwrap(), "b:80");
+    /// # pool.remove(BackendId::named("b:80")).unwrap();
+    /// # assert!(send(&pool).is_err());
+    /// ```
     pub const fn avoiding(mut self, tried: &'a [BackendId]) -> Self {
         self.tried = tried;
         self

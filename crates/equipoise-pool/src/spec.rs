@@ -6,6 +6,10 @@ use equipoise_core::{Admin, Admission, BackendId, Health, Weight};
 
 /// A backend as the caller configures it: an id, the caller's own value, and how it takes part.
 ///
+/// **The id stands for the value.** An update that finds the id in the pool keeps the value that it
+/// has. So what must not change unnoticed, an address say, belongs into the id; or remove the
+/// backend and insert it anew.
+///
 /// ```
 /// use equipoise_core::{BackendId, Weight};
 /// use equipoise_pool::Spec;

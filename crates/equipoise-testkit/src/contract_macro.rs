@@ -3,17 +3,21 @@
 /// What a policy promises beyond what every policy must keep.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Promises {
-    /// With nothing in flight, shares follow the weights of the admitted backends.
+    /// With nothing in flight, shares follow the weights of the admitted backends
+    /// (`shares_follow_the_weights_of_the_live`, `a_dead_neighbours_share_is_spread`,
+    /// `the_rotation_survives_updates`, `the_start_is_seeded`).
     pub weighted: bool,
     /// With nothing in flight, every backend is within one pick of its exact share, after every
-    /// number of picks.
+    /// number of picks (`every_prefix_is_within_one_pick`).
     pub smooth: bool,
-    /// Every admitted backend is picked now and then, whatever its load, latency and errors.
+    /// Every admitted backend is picked now and then, whatever its load, latency and errors
+    /// (`nobody_starves`).
     pub no_starvation: bool,
     /// Under load, requests in flight per unit of weight differ by at most this much between
-    /// backends.
+    /// backends (`load_per_weight_is_equalised`).
     pub load_spread: Option<f64>,
-    /// A backend that fails fast gets at most this multiple of its fair share.
+    /// A backend that fails fast gets at most this multiple of its fair share
+    /// (`failing_fast_attracts_nobody`).
     pub failing_share: Option<f64>,
 }
 
@@ -35,10 +39,10 @@ impl Promises {
     }
 }
 
-/// Makes a module of `#[test]`s, one for each property of the contract that applies to a policy.
+/// Makes a module of `#[test]`s, one for each property of the contract.
 ///
-/// It takes the module's name, a closure that makes the policy, and its [`Promises`]. A property
-/// that the policy does not promise passes without looking.
+/// It takes the module's name, a closure that makes the policy, and its [`Promises`]. A test of what
+/// the policy does not promise passes without looking; each field of `Promises` names its tests.
 #[macro_export]
 macro_rules! policy_contract {
     ($name:ident, $make:expr, $promises:expr) => {

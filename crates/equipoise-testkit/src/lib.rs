@@ -1,7 +1,8 @@
 //! The contract suite that every Equipoise policy passes, open to policies of your own.
 //!
 //! Each property here is a bug that a well-known balancer has or had; `docs/invariants.md` has the
-//! list. [`policy_contract!`] makes one `#[test]` of each that applies:
+//! list. [`policy_contract!`] makes one `#[test]` of each; those that a policy does not promise pass
+//! without looking:
 //!
 //! ```
 //! use equipoise_testkit::{Promises, policy_contract};

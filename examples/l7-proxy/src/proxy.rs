@@ -46,6 +46,7 @@ impl Proxy {
             Ok(forwarded) => self.relay(forwarded, log).map(Either::Left),
             Err(refusal) => {
                 log.status = Some(refusal.status);
+                log.refused = Some(refusal.reason.clone());
                 refusal.into_response().map(Either::Right)
             }
         }

@@ -9,7 +9,7 @@ use hyper::{Response, StatusCode};
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
-    reason: String,
+    pub(crate) reason: String,
 }
 
 impl Refusal {

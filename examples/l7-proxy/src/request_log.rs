@@ -18,6 +18,8 @@ pub(crate) struct RequestLog {
     pub(crate) pool: Option<String>,
     pub(crate) backend: Option<String>,
     pub(crate) attempts: u32,
+    /// Why the proxy answered by itself.
+    pub(crate) refused: Option<String>,
     /// Whether the response's body was cut short, by whom.
     pub(crate) cut: Option<&'static str>,
 }
@@ -25,8 +27,8 @@ pub(crate) struct RequestLog {
 impl RequestLog {
     pub(crate) fn new(clock: Monotonic, method: Method, path: &str) -> Self {
         let (path, since) = (path.to_owned(), clock.now());
-        let (status, pool, backend, cut) = (None, None, None, None);
-        Self { clock, since, method, path, status, pool, backend, attempts: 0, cut }
+        let (status, pool, backend, refused, cut) = (None, None, None, None, None);
+        Self { clock, since, method, path, status, pool, backend, attempts: 0, refused, cut }
     }
 }
 
@@ -36,8 +38,10 @@ impl Drop for RequestLog {
         let status = self.status.as_ref().map_or("499", StatusCode::as_str);
         let duration = self.clock.now().since(self.since).as_secs_f64() * 1e3;
         let cut = self.cut.map(|by| format!(" cut_by={by}")).unwrap_or_default();
+        let refused = self.refused.as_ref().map(|why| format!(" refused={why:?}"));
+        let refused = refused.unwrap_or_default();
         log::line(format_args!(
-            "{} {} {status} pool={} backend={} attempts={} duration={duration:.1}ms{cut}",
+            "{} {} {status} pool={} backend={} attempts={} duration={duration:.1}ms{cut}{refused}",
             self.method,
             self.path,
             self.pool.as_deref().unwrap_or("-"),

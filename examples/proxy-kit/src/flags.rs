@@ -64,6 +64,6 @@ pub fn parse<P: Parser>(program: &str) -> Result<P, ExitCode> {
 /// An address to listen on. A name would be a question of which of its addresses; so it is refused.
 pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        format!("`{text}` is no IP address with a port, such as 127.0.0.1:8080 or [::1]:8080")
+        format!("`{text}` is not an IP address and port, such as 127.0.0.1:8080 or [::1]:8080")
     })
 }

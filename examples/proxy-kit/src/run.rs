@@ -34,7 +34,7 @@ pub fn run(program: &str, start: impl Future<Output = Result<(), StartError>>) -
 /// The answer to `--check`.
 pub fn report_checked(program: &str, flags: &Flags) {
     let source = flags.config.as_ref().map(|path| path.display().to_string());
-    let source = source.unwrap_or_else(|| "the flags".to_owned());
+    let source = source.unwrap_or_else(|| "command line".to_owned());
     log::line(format_args!("{program}: {source}: ok"));
 }
 
