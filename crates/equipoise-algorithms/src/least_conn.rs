@@ -67,6 +67,12 @@ pub struct LeastConnPicker {
 
 const NONE: u32 = u32::MAX;
 
+/// A tier's rank in the tree, whose last one is nobody's. The two last tiers share one; at worst a
+/// pick among them looks at all.
+fn rank(view: &View<'_>) -> u8 {
+    view.tier().min(u8::MAX - 1)
+}
+
 impl Policy for LeastConn {
     type Picker = LeastConnPicker;
 
@@ -85,13 +91,13 @@ impl Policy for LeastConn {
             }
             slots[number] = slot.index() as u32;
             seats[slot.index()] = seat.number();
-            seat.admit(view.tier(), weight.get());
+            seat.admit(rank(view), weight.get());
         }
         let segments = self.tree.segments();
         for &seat in previous.iter().flat_map(|p| &p.seats).filter(|&&seat| seat != NONE) {
             let gone = slots.get(seat as usize).is_none_or(|&slot| slot == NONE);
             // One that another tier has taken over is that tier's.
-            if gone && word(&segments, seat).rank() == view.tier() {
+            if gone && word(&segments, seat).rank() == rank(view) {
                 exclude(&segments, seat);
             }
         }
@@ -140,7 +146,8 @@ impl LeastConnPicker {
     #[cold]
     fn scan(&self, next: Slot, context: &PickContext<'_>) -> Option<Slot> {
         let slots = self.rotation.slots();
-        let (before, after) = slots.split_at(slots.partition_point(|&slot| slot < next));
+        let (before, after) =
+            slots.split_at(slots.iter().position(|&slot| slot == next).unwrap_or(0));
         let allowed = after.iter().chain(before).filter(|slot| !context.tried().contains(**slot));
         let mut least: Option<(f64, Slot)> = None;
         for &slot in allowed {

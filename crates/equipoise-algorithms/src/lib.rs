@@ -39,6 +39,7 @@ extern crate alloc;
 
 mod alias;
 mod config;
+mod intervals;
 mod least_conn;
 mod load_tree;
 mod lottery;

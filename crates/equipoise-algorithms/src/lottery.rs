@@ -37,12 +37,6 @@ impl Lottery {
         }
     }
 
-    /// The slot that a uniform 64-bit number draws. `None` if nobody is admitted.
-    #[inline]
-    pub(crate) fn draw(&self, random: u64) -> Option<Slot> {
-        self.slots.get(self.draw_index(random)).copied()
-    }
-
     /// Two different indices, of at least two backends: the first with the probability of its
     /// share, the second uniform over the others. `random` is uniform; `rng` gives more, if need
     /// be.

@@ -129,9 +129,8 @@ impl P2cPicker {
     fn pick_of_many(&self, mut context: PickContext<'_>) -> Option<Slot> {
         let context = &mut context;
         let slots = self.lottery.slots();
-        let draw = |cx: &mut PickContext<'_>| self.lottery.draw(cx.rng.next_u64());
+        let draw = |cx: &mut PickContext<'_>| self.lottery.draw_index(cx.rng.next_u64());
         let first = first_allowed(context, slots, draw)?;
-        let first = slots.binary_search(&first).ok()?;
         let mut drawn = [first; P2c::MAX_CHOICES as usize];
         let mut len = 1;
         if slots.len() <= self.choices {

@@ -22,7 +22,8 @@ use crate::retry::first_allowed;
 ///
 /// * **A failure raises the score.** It doubles it, up to [`penalty`](Self::with_penalty): a backend
 ///   that fails fast does not look fast, and one stray error does not banish a backend.
-/// * **Idle backends are forgiven**: the average decays while nothing is measured.
+/// * **Idle backends are forgiven**: the average decays while nothing is measured, down to the level
+///   of whomever it is compared with; so nobody falls upon a backend that comes back.
 /// * **Nobody starves**: one pick in 64 goes to whom the weights alone would pick.
 /// * **A newcomer is taken to be as fast as its rival**, until its first answer: it is neither
 ///   flooded nor shunned.
@@ -136,13 +137,7 @@ impl Picker for PeakEwmaPicker {
         };
         let now = Tick::of(context.now());
         let (a, b) = (&self.rivals[first], &self.rivals[second]);
-        let (mut cost_a, mut cost_b) =
-            (a.latency.at(now, self.decay), b.latency.at(now, self.decay));
-        if cost_a == 0.0 || cost_b == 0.0 {
-            // One is unmeasured: it counts as fast as the other.
-            let known = if cost_a + cost_b == 0.0 { 1.0 } else { cost_a + cost_b };
-            (cost_a, cost_b) = (known, known);
-        }
+        let (cost_a, cost_b) = costs(a.latency.at(now, self.decay), b.latency.at(now, self.decay));
         // Weight divides the load and not the latency: where all are idle and equally fast, the
         // first drawn stays, so that shares follow the weights.
         let score =
@@ -159,17 +154,28 @@ impl Picker for PeakEwmaPicker {
     }
 }
 
+/// What two rivals cost, given each one's average as it was measured and as it has decayed.
+///
+/// One that was not measured counts as fast as the other. And decay forgives a slow backend, but
+/// does not make a fast one of it: it decays to the other's level, or to its own if that is better.
+/// Otherwise everybody would fall upon a backend that comes back from a long absence.
+#[inline]
+fn costs((raw_a, now_a): (f32, f32), (raw_b, now_b): (f32, f32)) -> (f32, f32) {
+    if raw_a == 0.0 || raw_b == 0.0 {
+        let known = if raw_a + raw_b == 0.0 { 1.0 } else { now_a + now_b };
+        return (known, known);
+    }
+    (now_a.max(raw_a.min(now_b)), now_b.max(raw_b.min(now_a)))
+}
+
 impl PeakEwmaPicker {
     /// Two indices that were not tried; the same one twice, if no other was found.
     #[cold]
     #[inline(never)]
     fn draw_untried(&self, mut context: PickContext<'_>) -> Option<(usize, usize)> {
         let slots = self.lottery.slots();
-        let mut draw = || {
-            let slot =
-                first_allowed(&mut context, slots, |cx| self.lottery.draw(cx.rng.next_u64()))?;
-            slots.binary_search(&slot).ok()
-        };
+        let mut draw =
+            || first_allowed(&mut context, slots, |cx| self.lottery.draw_index(cx.rng.next_u64()));
         Some((draw()?, draw()?))
     }
 }
@@ -194,11 +200,12 @@ impl Latency {
         }
     }
 
-    /// The average now, in nanoseconds: what was measured last, decayed since. 0 if nothing was.
+    /// The average in nanoseconds, as it was measured last, and as it has decayed since. 0 if
+    /// nothing was measured.
     #[inline]
-    fn at(&self, now: Tick, decay: Decay) -> f32 {
+    fn at(&self, now: Tick, decay: Decay) -> (f32, f32) {
         let (average, then) = unpack(self.word.load(Ordering::Relaxed));
-        average * decay.over(now.since(then))
+        (average, average * decay.over(now.since(then)))
     }
 
     /// Moves the average by what `change` makes of it. `change` gets the average, 0 for none, and
@@ -281,12 +288,15 @@ impl Tick {
         Self((now.as_nanos() >> Self::SHIFT) as u32)
     }
 
-    /// Ticks since `then`; 0 if it lies ahead, as when two threads read the clock and write in the
-    /// other order.
+    /// How far ahead a stamp may lie: two threads read the clock and write in the other order, or a
+    /// clock is set back. Four minutes; anything else is a long time past.
+    const AHEAD: u32 = 1 << 20;
+
+    /// Ticks since `then`; 0 if it lies ahead.
     #[inline]
     const fn since(self, then: Self) -> Self {
         let ticks = self.0.wrapping_sub(then.0);
-        Self(if ticks > u32::MAX / 2 { 0 } else { ticks })
+        Self(if ticks > u32::MAX - Self::AHEAD { 0 } else { ticks })
     }
 }
 
@@ -357,7 +367,7 @@ mod tests {
     }
 
     fn millis(latency: &Latency, at_ms: u64) -> f32 {
-        latency.at(Tick::of(Instant::from_nanos(at_ms * 1_000_000)), latency.decay) / 1e6
+        latency.at(Tick::of(Instant::from_nanos(at_ms * 1_000_000)), latency.decay).1 / 1e6
     }
 
     #[test]
@@ -387,6 +397,29 @@ mod tests {
             before = now;
         }
         assert!((before - 5_000.0).abs() < 1.0, "{before}");
+    }
+
+    #[test]
+    fn a_week_of_silence_is_a_long_time() {
+        let latency = Latency::new(PeakEwma::default());
+        latency.on_sample(&sample(1, 4_000, Outcome::Success));
+        let week = 8 * 24 * 3_600_000;
+        assert!(millis(&latency, week) < 0.01);
+        latency.on_sample(&sample(week, 20, Outcome::Success));
+        assert!((millis(&latency, week) - 20.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn decay_forgives_and_no_more() {
+        // Slow once, silent for long: as good as the other, not better.
+        assert_eq!(costs((5_000.0, 0.1), (50.0, 50.0)), (50.0, 50.0));
+        // Not yet forgiven.
+        assert_eq!(costs((5_000.0, 800.0), (50.0, 50.0)), (800.0, 50.0));
+        // Fast before, and still taken to be.
+        assert_eq!(costs((10.0, 1.0), (50.0, 50.0)), (10.0, 50.0));
+        // Not measured.
+        assert_eq!(costs((0.0, 0.0), (50.0, 40.0)), (40.0, 40.0));
+        assert_eq!(costs((0.0, 0.0), (0.0, 0.0)), (1.0, 1.0));
     }
 
     #[test]

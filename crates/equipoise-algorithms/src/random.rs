@@ -33,13 +33,14 @@ impl Policy for Random {
 impl Picker for RandomPicker {
     #[inline(always)]
     fn pick(&self, context: &mut PickContext<'_>) -> Option<Slot> {
-        let draw = |cx: &mut PickContext<'_>| self.0.draw(cx.rng.next_u64());
-        let slot = draw(context)?;
-        let slot = if context.tried().contains(slot) {
-            first_allowed(&mut context.reborrow(), self.0.slots(), draw)?
+        let slots = self.0.slots();
+        let draw = |cx: &mut PickContext<'_>| self.0.draw_index(cx.rng.next_u64());
+        let index = if context.tried().is_empty() {
+            draw(context)
         } else {
-            slot
+            first_allowed(&mut context.reborrow(), slots, draw)?
         };
+        let slot = *slots.get(index)?;
         context.consider(slot, 0.0);
         Some(slot)
     }

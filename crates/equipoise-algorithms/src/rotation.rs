@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use equipoise_core::{PickContext, Slot, Turn, View};
 
-use crate::alias::{Alias, scale};
+use crate::alias::scale;
+use crate::intervals::Intervals;
 use crate::retry::first_allowed;
 use crate::schedule::schedule;
 
@@ -24,13 +25,18 @@ enum Order {
     Equal,
     /// One round, as indices into `slots`.
     Schedule(Box<[u16]>),
-    /// The round would be too long: a low-discrepancy sequence through an alias table.
-    Sampled(Alias),
+    /// The round would be too long: a low-discrepancy sequence through intervals as long as the
+    /// weights.
+    Sampled(Intervals),
 }
 
 /// 2⁶⁴ over the golden ratio. Multiples of it modulo 2⁶⁴ visit every interval in proportion to its
-/// length with the least possible discrepancy (Knuth, TAOCP 3, section 6.4, theorem S), and come
-/// back to an interval of length 1/k within about 3k steps.
+/// length, never off by more than a few visits, and come back to one of length 1/k within about 3k
+/// steps (the three-distance theorem; Knuth, TAOCP 3, section 6.4, theorem S).
+///
+/// That holds for one interval a backend. It would not hold for the pieces of an alias table: there
+/// a visit is to a column and a place within it, and with a Fibonacci number of columns the place
+/// hardly moves.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Rotation {
@@ -43,7 +49,7 @@ impl Rotation {
             let step = step(round.len());
             (Order::Schedule(round), step)
         } else {
-            (Order::Sampled(Alias::new(&weights)), GOLDEN)
+            (Order::Sampled(Intervals::new(&weights)), GOLDEN)
         };
         Self { slots: slots.into(), step, order }
     }
@@ -56,7 +62,7 @@ impl Rotation {
     /// Whose turn it is. `None` if nobody is admitted.
     #[inline]
     pub(crate) fn next(&self, turn: &mut Turn<'_>) -> Option<Slot> {
-        self.at(turn.advance(self.step))
+        self.slots.get(self.index_at(turn.advance(self.step))).copied()
     }
 
     /// A backend for a request that has tried some: at random, in proportion to weight, not by
@@ -66,17 +72,17 @@ impl Rotation {
     #[cold]
     #[inline(never)]
     pub(crate) fn retry(&self, mut context: PickContext<'_>) -> Option<Slot> {
-        first_allowed(&mut context, &self.slots, |cx| self.at(cx.rng.next_u64()))
+        let draw = |cx: &mut PickContext<'_>| self.index_at(cx.rng.next_u64());
+        first_allowed(&mut context, &self.slots, draw).map(|index| self.slots[index])
     }
 
     #[inline]
-    fn at(&self, position: u64) -> Option<Slot> {
-        let index = match &self.order {
+    fn index_at(&self, position: u64) -> usize {
+        match &self.order {
             Order::Equal => scale(position, self.slots.len()).0,
-            Order::Schedule(round) => usize::from(*round.get(scale(position, round.len()).0)?),
-            Order::Sampled(alias) => alias.at(position),
-        };
-        self.slots.get(index).copied()
+            Order::Schedule(round) => usize::from(round[scale(position, round.len()).0]),
+            Order::Sampled(intervals) => intervals.at(position),
+        }
     }
 }
 

@@ -12,10 +12,16 @@ pub(crate) const LONGEST: u64 = 1 << 16;
 /// weight by weight.
 const SMALL: usize = 64;
 
+/// Pools over this size must not take long to schedule: a change of one backend is felt by all.
+const LARGE: usize = 4096;
+/// The longest round of weight classes in a large pool: a third of a millisecond's work.
+const LONGEST_OF_LARGE: u64 = 1 << 13;
+
 /// One round of picks, as indices into `weights`: each index comes `weight / gcd` times, and after
 /// every number of picks it has come less than once more or less than its exact share.
 ///
-/// `None` if the round would be longer than 64 Ki picks. The weights must not be 0.
+/// `None` if the round would be longer than 64 Ki picks, or, of more than 4,096 backends, a round of
+/// their weight classes longer than 8 Ki. The weights must not be 0.
 pub(crate) fn schedule(weights: &[u16]) -> Option<Box<[u16]>> {
     let divisor = weights.iter().copied().fold(0, gcd);
     let total = weights.iter().map(|&w| u64::from(w)).sum::<u64>() / u64::from(divisor.max(1));
@@ -35,6 +41,10 @@ pub(crate) fn schedule(weights: &[u16]) -> Option<Box<[u16]>> {
     let rates: Vec<u64> =
         classes.iter().map(|(&w, class)| u64::from(w / divisor) * class.len() as u64).collect();
     let divisor = rates.iter().copied().fold(0, gcd64);
+    let longest = if weights.len() > LARGE { LONGEST_OF_LARGE } else { LONGEST };
+    if rates.iter().sum::<u64>() / divisor > longest {
+        return None;
+    }
     let round = chairmen(&rates.iter().map(|rate| rate / divisor).collect::<Vec<_>>());
     let mut turns: Vec<_> = classes.values().map(|class| class.iter().cycle()).collect();
     let picks = round.iter().cycle().take(total as usize);

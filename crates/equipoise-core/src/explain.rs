@@ -91,7 +91,9 @@ impl fmt::Display for Reason {
 pub struct Explanation {
     /// Who was picked; nobody, if the pick failed.
     pub picked: Option<BackendId>,
-    /// Whom the policy looked at, in that order. One that is in here twice was looked at twice.
+    /// Whom the policy looked at, in that order; one that is in here twice was looked at twice. If
+    /// all of them turned out to be full, the pool goes through the rest of the list itself, and the
+    /// backend that was picked may not be in here.
     pub considered: Vec<Considered<BackendId>>,
     /// Who could not be picked.
     pub excluded: Vec<Excluded>,

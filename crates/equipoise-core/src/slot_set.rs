@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 
 use crate::Slot;
 
-const INLINE: usize = 8;
+/// Eight backends tried, and eight found full.
+const INLINE: usize = 16;
 
 /// The slots that a pick must avoid: backends that this request has tried, or that are full.
 ///
-/// Up to eight are kept in place; more go to the heap, so a request that is tried on more than
-/// eight backends allocates. Membership is a linear scan.
+/// Up to sixteen are kept in place; more go to the heap. Membership is a linear scan.
 ///
 /// ```
 /// use equipoise_core::{Slot, SlotSet};

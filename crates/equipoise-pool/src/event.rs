@@ -1,5 +1,7 @@
 //! What an update did.
 
+use std::num::NonZeroU32;
+
 use equipoise_core::{Admission, BackendId, Weight};
 
 /// One thing that an update changed. The host decides what to do about it: log it, count it, close
@@ -30,6 +32,24 @@ pub enum Event {
         from: Weight,
         /// The weight now.
         to: Weight,
+    },
+    /// A backend's limit on requests in flight changed.
+    LimitChanged {
+        /// Which one.
+        id: BackendId,
+        /// The limit before.
+        from: Option<NonZeroU32>,
+        /// The limit now.
+        to: Option<NonZeroU32>,
+    },
+    /// A backend moved to another tier.
+    Moved {
+        /// Which one.
+        id: BackendId,
+        /// The tier before.
+        from: u8,
+        /// The tier now.
+        to: u8,
     },
     /// What a backend may take changed.
     AdmissionChanged {

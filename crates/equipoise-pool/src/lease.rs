@@ -57,11 +57,12 @@ impl<B> Lease<B> {
     pub(crate) fn take(seat: &Seat<B>, since: Instant) -> Option<Self> {
         let record = &seat.owner.0;
         let entry = if seat.limited { record.places.enter()? } else { Entry::Free };
-        let record = Arc::clone(record);
-        if let Some(counter) = record.counter() {
+        let lease = Self { record: Arc::clone(record), start: Start::new(since, entry) };
+        // Should it panic, the lease gives back what it took.
+        if let Some(counter) = lease.record.counter() {
             counter.on_begin();
         }
-        Some(Self { record, start: Start::new(since, entry) })
+        Some(lease)
     }
 
     /// The backend's id: for the log, and for the list of tried ones if the request has to go

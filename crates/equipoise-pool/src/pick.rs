@@ -29,15 +29,18 @@ pub(crate) fn pick<B, K: Picker>(
             PickContext::new(rng, turn.reborrow()).at(request.now()).with_key(request.key());
         if let Some(slot) = tier.picker.pick(&mut context)
             && let Some(seat) = snapshot.roster.seats.get(slot.index())
-            && let Some(lease) = Lease::take(seat, request.now())
         {
-            return Ok(lease);
+            if let Some(lease) = Lease::take(seat, request.now()) {
+                return Ok(lease);
+            }
+            return search(snapshot, *request, rng, turn, Some(slot));
         }
     }
-    search(snapshot, *request, rng, turn)
+    search(snapshot, *request, rng, turn, None)
 }
 
-/// Takes the request by value: were its address taken, it could not stay in registers.
+/// Goes on where the fast path ended: with the backend that it found full, if it did. Takes the
+/// request by value: were its address taken, it could not stay in registers.
 #[cold]
 #[inline(never)]
 fn search<B, K: Picker>(
@@ -45,8 +48,11 @@ fn search<B, K: Picker>(
     request: Request<'_>,
     rng: &mut Rng,
     turn: Turn<'_>,
+    full: Option<Slot>,
 ) -> Result<Lease<B>, PickError> {
-    Search::new(snapshot, &request, rng, turn).run(None)
+    let mut search = Search::new(snapshot, &request, rng, turn);
+    search.avoid.extend(full);
+    search.run(None)
 }
 
 /// Picks, and accounts for it.
@@ -96,13 +102,17 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
         }
         let snapshot = self.snapshot;
         for tier in snapshot.live_tiers() {
-            for _ in 0..ASKED {
+            for _ in self.avoid.len()..self.tried + ASKED {
                 let mut context = PickContext::new(self.rng, self.turn.reborrow())
                     .at(self.request.now())
                     .with_key(self.request.key())
                     .avoiding(&self.avoid)
                     .explained(considered.as_deref_mut());
                 let Some(slot) = tier.picker.pick(&mut context) else { break };
+                if self.avoid.contains(slot) {
+                    // A policy that breaks its contract; the request's word counts.
+                    break;
+                }
                 if let Some(lease) = self.take(slot) {
                     return Ok(lease);
                 }
@@ -181,14 +191,15 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
         let exclude = |index: usize| {
             let slot = Slot::new(index as u32);
             let standing = &snapshot.standings[index];
-            let limit = snapshot.roster.seats[index].owner.0.places.limit();
+            let places = &snapshot.roster.seats[index].owner.0.places;
+            let limit = places.limit();
             let reason = if Some(id(slot)) == picked {
                 None
             } else if self.tried_slots().any(|tried| tried == slot) {
                 Some(Reason::Tried)
             } else if let Some(reason) = standing.reason {
                 Some(reason)
-            } else if self.avoid.contains(slot) || (picked.is_none() && limit != 0) {
+            } else if self.avoid.contains(slot) || places.is_full() {
                 Some(Reason::Full { limit })
             } else {
                 let backup = used_tier.is_some_and(|used| standing.tier > used);

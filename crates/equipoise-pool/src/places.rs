@@ -39,6 +39,12 @@ impl Places {
         self.limit.load(Ordering::Relaxed)
     }
 
+    /// Whether nobody can get in.
+    pub(crate) fn is_full(&self) -> bool {
+        let limit = self.limit();
+        limit != 0 && self.taken.load(Ordering::Relaxed) >= limit
+    }
+
     /// Takes a place; `None` if there is none. Never lets one more in than the limit, and never
     /// turns one away while there is a place.
     #[inline]

@@ -88,7 +88,8 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
     /// # Errors
     /// [`UpdateError::DuplicateId`] and [`UpdateError::TooMany`]; nothing has changed then.
     pub fn insert(&self, spec: Spec<B>) -> Result<Vec<Event>, UpdateError> {
-        self.change(|registry, events| registry.insert(spec, &self.shared.policy, events))
+        let mut spec = Some(spec);
+        self.change(|registry, events| registry.insert(&mut spec, &self.shared.policy, events))
     }
 
     /// Removes one backend. Its requests in flight run on.

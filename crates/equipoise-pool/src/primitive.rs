@@ -8,23 +8,34 @@ pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 #[cfg(not(equipoise_loom))]
 pub(crate) use arc_swap::ArcSwap as Swap;
 
-/// What `arc-swap` promises, for loom: an `Arc` that is replaced and read whole.
+/// What `arc-swap` promises, for loom, and no more: an `Arc` that is replaced and read whole. A lock
+/// around it would order more than that, and hide what the callers have to order themselves.
 #[cfg(equipoise_loom)]
 #[derive(Debug)]
-pub(crate) struct Swap<T>(loom::sync::Mutex<std::sync::Arc<T>>);
+pub(crate) struct Swap<T> {
+    current: loom::sync::atomic::AtomicUsize,
+    /// Every value there ever was. Not a loom type, so it orders nothing.
+    values: parking_lot::Mutex<Vec<std::sync::Arc<T>>>,
+}
 
 #[cfg(equipoise_loom)]
 impl<T> Swap<T> {
     pub(crate) fn new(value: std::sync::Arc<T>) -> Self {
-        Self(loom::sync::Mutex::new(value))
+        let current = loom::sync::atomic::AtomicUsize::new(0);
+        Self { current, values: parking_lot::Mutex::new(vec![value]) }
     }
 
     pub(crate) fn store(&self, value: std::sync::Arc<T>) {
-        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = value;
+        let mut values = self.values.lock();
+        values.push(value);
+        let newest = values.len() - 1;
+        drop(values);
+        self.current.store(newest, Ordering::Release);
     }
 
     pub(crate) fn load_full(&self) -> std::sync::Arc<T> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        let current = self.current.load(Ordering::Acquire);
+        self.values.lock()[current].clone()
     }
 
     pub(crate) fn load(&self) -> std::sync::Arc<T> {

@@ -34,8 +34,10 @@ impl<B, P: Policy> Reader<B, P> {
         Self { pool, snapshot, rng, turn }
     }
 
-    /// Picks a backend. Wait-free but for the compare-and-swap of a backend's limit; allocates
-    /// nothing unless the request has tried more than eight backends.
+    /// Picks a backend. It never waits: it is wait-free but for the compare-and-swap of a backend's
+    /// limit, and what a policy's tracker does. It allocates nothing unless the request has tried
+    /// more than eight backends. The first pick after an update lets go of the old snapshot, and so
+    /// may be the one that drops a removed backend.
     ///
     /// # Errors
     /// [`PickError`], only when there is nobody to pick.

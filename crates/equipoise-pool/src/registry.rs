@@ -73,6 +73,17 @@ impl<B> Entry<B> {
     }
 }
 
+impl<B: Send + Sync + 'static> Entry<B> {
+    fn new(spec: Spec<B>, policy: &impl Policy) -> Self {
+        let Spec { id, backend, settings } = spec;
+        let places = Places::new(settings.limit);
+        let record = Arc::new(Record::new(id, policy.track(id), places, backend));
+        let (admin, health) = (Admin::default(), Health::default());
+        let load = Load::of(&record);
+        Self { owner: Arc::new(Owner(record)), load, settings, admin, health }
+    }
+}
+
 impl<B: Send + Sync + 'static> Registry<B> {
     pub(crate) fn new() -> Self {
         Self { entries: Vec::new(), slots: IdMap::default() }
@@ -95,32 +106,35 @@ impl<B: Send + Sync + 'static> Registry<B> {
         if specs.len() > MAX_BACKENDS {
             return Err(UpdateError::TooMany { limit: MAX_BACKENDS });
         }
+        // The policy's code runs before anything has changed: should it panic, nothing has.
+        let joining: Vec<_> = specs
+            .extract_if(.., |spec| !self.slots.contains_key(&spec.id))
+            .map(|spec| Entry::new(spec, policy))
+            .collect();
         self.retain(|id| wanted.contains_key(&id), events);
-        let joining: Vec<_> =
-            specs.extract_if(.., |spec| !self.slots.contains_key(&spec.id)).collect();
         for spec in specs.iter() {
             self.entries[self.slots[&spec.id].index()].configure(spec.settings, events);
         }
-        for spec in joining {
-            self.push(spec, policy, events);
+        for entry in joining {
+            self.push(entry, events);
         }
         Ok(())
     }
 
+    /// Adds one backend. What is not taken in is left in `spec`.
     pub(crate) fn insert(
         &mut self,
-        spec: Spec<B>,
+        spec: &mut Option<Spec<B>>,
         policy: &impl Policy,
         events: &mut Vec<Event>,
     ) -> Result<(), UpdateError> {
-        if self.slots.contains_key(&spec.id) {
-            return Err(UpdateError::DuplicateId(spec.id));
-        }
         if self.entries.len() == MAX_BACKENDS {
             return Err(UpdateError::TooMany { limit: MAX_BACKENDS });
         }
-        self.push(spec, policy, events);
-        Ok(())
+        if let Some(spec) = spec.take_if(|spec| !self.slots.contains_key(&spec.id)) {
+            self.push(Entry::new(spec, policy), events);
+        }
+        spec.as_ref().map_or(Ok(()), |spec| Err(UpdateError::DuplicateId(spec.id)))
     }
 
     pub(crate) fn remove(
@@ -145,18 +159,8 @@ impl<B: Send + Sync + 'static> Registry<B> {
         Ok(())
     }
 
-    fn push(&mut self, spec: Spec<B>, policy: &impl Policy, events: &mut Vec<Event>) {
-        let Spec { id, backend, settings } = spec;
-        let places = Places::new(settings.limit);
-        let record = Arc::new(Record::new(id, policy.track(id), places, backend));
-        let load = Load::of(&record);
-        let entry = Entry {
-            owner: Arc::new(Owner(record)),
-            load,
-            settings,
-            admin: Admin::default(),
-            health: Health::default(),
-        };
+    fn push(&mut self, entry: Entry<B>, events: &mut Vec<Event>) {
+        let id = entry.id();
         events.push(Event::Added { id, admission: entry.admission() });
         self.slots.insert(id, Slot::new(self.entries.len() as u32));
         self.entries.push(entry);
@@ -225,6 +229,10 @@ impl<B: Send + Sync + 'static> Registry<B> {
                 tier.push(Slot::new(i as u32));
             }
         }
+        // A tier that has lost its last backend is built once more, so that the policy lets go of it.
+        for tier in previous.iter().flat_map(|p| p.live_tiers()) {
+            admitted.entry(tier.number).or_default();
+        }
         let tier = |(number, admitted): (u8, Vec<Slot>)| {
             let before = previous.and_then(|p| p.tier(number));
             let view = View::new(&members, &admitted, &weights).in_tier(number);
@@ -262,28 +270,37 @@ pub(crate) enum Change {
     Admin(Admin),
     Health(Health),
     Limit(Option<std::num::NonZeroU32>),
+    Tier(u8),
 }
 
 impl<B> Entry<B> {
     fn configure(&mut self, settings: Settings, events: &mut Vec<Event>) {
         self.change(Change::Weight(settings.weight), events);
         self.change(Change::Limit(settings.limit), events);
-        self.settings.tier = settings.tier;
+        self.change(Change::Tier(settings.tier), events);
     }
 
     fn change(&mut self, change: Change, events: &mut Vec<Event>) {
-        let (id, before, weight) = (self.id(), self.admission(), self.settings.weight);
+        let (id, before, settings) = (self.id(), self.admission(), self.settings);
         match change {
             Change::Weight(weight) => self.settings.weight = weight,
             Change::Admin(admin) => self.admin = admin,
             Change::Health(health) => self.health = health,
+            Change::Tier(tier) => self.settings.tier = tier,
             Change::Limit(limit) => {
                 self.settings.limit = limit;
                 self.owner.0.places.set_limit(limit);
             }
         }
-        if self.settings.weight != weight {
-            events.push(Event::WeightChanged { id, from: weight, to: self.settings.weight });
+        let now = self.settings;
+        if now.weight != settings.weight {
+            events.push(Event::WeightChanged { id, from: settings.weight, to: now.weight });
+        }
+        if now.limit != settings.limit {
+            events.push(Event::LimitChanged { id, from: settings.limit, to: now.limit });
+        }
+        if now.tier != settings.tier {
+            events.push(Event::Moved { id, from: settings.tier, to: now.tier });
         }
         if self.admission() != before {
             events.push(Event::AdmissionChanged { id, from: before, to: self.admission() });

@@ -52,7 +52,8 @@ impl<B> Spec<B> {
         self
     }
 
-    /// Sets how many requests it may have in flight.
+    /// Sets how many requests it may have in flight. A backend that is removed and comes back under
+    /// the same id is a new one, and starts to count at 0.
     pub const fn max_in_flight(mut self, limit: NonZeroU32) -> Self {
         self.settings.limit = Some(limit);
         self

@@ -92,9 +92,10 @@ fn a_backend_may_use_the_pool_as_it_is_dropped() {
     let pool = Pool::new(RoundRobin, 1);
     let backend = Backend(Some(pool.clone()));
     pool.insert(Spec::new(id("a"), backend)).unwrap();
-    // One that is not taken in, since there is an `a` already.
-    let again = Backend(Some(pool.clone()));
-    pool.update([Spec::new(id("a"), again)]).unwrap();
+    // Ones that are not taken in, since there is an `a` already.
+    let again = || Spec::new(id("a"), Backend(Some(pool.clone())));
+    pool.update([again()]).unwrap();
+    assert_eq!(pool.insert(again()).unwrap_err(), UpdateError::DuplicateId(id("a")));
     pool.remove(id("a")).unwrap();
     assert!(pool.backends().is_empty());
 }
@@ -469,4 +470,93 @@ fn nothing_is_lost_while_threads_pick_and_others_update() {
         });
     });
     assert!(in_flight(&pool).into_iter().all(|n| n == 0));
+}
+
+/// A policy whose code panics for the backend 3, when it joins or when a request begins.
+struct Fragile {
+    when_joining: bool,
+}
+
+struct FragileTracker;
+
+impl Tracker for FragileTracker {
+    fn on_begin(&self) {
+        panic!("the tracker's fault");
+    }
+}
+
+impl Policy for Fragile {
+    type Picker = FirstPicker;
+
+    fn track(&self, id: BackendId) -> Option<Arc<dyn Tracker>> {
+        assert!(!(self.when_joining && id == BackendId::new(3)), "the policy's fault");
+        (id == BackendId::new(3)).then(|| Arc::new(FragileTracker) as Arc<dyn Tracker>)
+    }
+
+    fn build(&self, view: &View<'_>, _: Option<&FirstPicker>) -> FirstPicker {
+        FirstPicker(view.admitted().map(|(slot, ..)| slot).collect())
+    }
+}
+
+fn panics(f: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err()
+}
+
+#[test]
+fn a_panic_in_a_policy_leaves_no_half_of_an_update() {
+    let pool = Pool::new(Fragile { when_joining: true }, 1);
+    let spec = |i: u64| Spec::new(BackendId::new(i), i);
+    pool.update([0, 1].map(spec)).unwrap();
+    assert!(panics(|| drop(pool.update([1, 2, 3, 4].map(spec)))));
+    assert!(panics(|| drop(pool.insert(spec(3)))));
+    let ids: Vec<_> = pool.backends().iter().map(|status| status.id.get()).collect();
+    assert_eq!(ids, [0, 1]);
+    assert_eq!(*pool.pick(&Request::new()).unwrap(), 0);
+}
+
+#[test]
+fn a_panic_in_a_tracker_gives_the_place_back() {
+    let pool = Pool::new(Fragile { when_joining: false }, 1);
+    let one = NonZeroU32::new(1).unwrap();
+    pool.insert(Spec::new(BackendId::new(3), 3_u64).max_in_flight(one)).unwrap();
+    for _ in 0..3 {
+        // The third would be turned away if a place had been lost, and not panic.
+        assert!(panics(|| drop(pool.pick(&Request::new()))));
+    }
+    assert_eq!(in_flight(&pool), [0]);
+}
+
+#[test]
+fn least_conn_lets_go_of_a_tier_that_has_gone() {
+    let pool = Pool::new(LeastConn::new(), 1);
+    pool.update([spec("main"), spec("b1").tier(255), spec("b2").tier(255)]).unwrap();
+    let held = pool.pick(&Request::new()).unwrap();
+    assert_eq!(*held, "main");
+    pool.update([spec("b1").tier(255), spec("b2").tier(255)]).unwrap();
+    let leases: Vec<_> = (0..20).map(|_| pool.pick(&Request::new()).unwrap()).collect();
+    assert_eq!(in_flight(&pool), [10, 10]);
+    drop((leases, held));
+}
+
+#[test]
+fn an_explanation_lists_every_full_backend() {
+    let pool = Pool::new(P2c::default(), 1);
+    let names: Vec<String> = (0..29).map(|i| format!("full-{i}")).collect();
+    let one = NonZeroU32::new(1).unwrap();
+    let full = names.iter().map(|name| Spec::new(id(name), "full").max_in_flight(one));
+    pool.update(full.chain([spec("backup").tier(1)])).unwrap();
+    let _held: Vec<_> = (0..29).map(|_| pool.pick(&Request::new()).unwrap()).collect();
+    let (lease, why) = pool.explain(&Request::new());
+    assert_eq!(*lease.unwrap(), "backup");
+    let full = why.excluded.iter().filter(|e| e.reason == Reason::Full { limit: 1 }).count();
+    assert_eq!(full, 29, "{why}");
+}
+
+#[test]
+fn a_request_without_a_time_is_no_sample() {
+    let heard = Arc::new(Counting::default());
+    let pool = Pool::new(First(Arc::clone(&heard)), 1);
+    pool.insert(spec("a")).unwrap();
+    pool.pick(&Request::new()).unwrap().finish(Instant::from_nanos(30), Outcome::Success);
+    assert_eq!(heard.samples.load(Ordering::Relaxed), 0);
 }

@@ -8,7 +8,7 @@ pub struct Promises {
     /// `the_rotation_survives_updates`, `the_start_is_seeded`).
     pub weighted: bool,
     /// With nothing in flight, every backend is within one pick of its exact share, after every
-    /// number of picks (`every_prefix_is_within_one_pick`).
+    /// number of picks from the beginning of a round (`every_prefix_is_within_one_pick`).
     pub smooth: bool,
     /// Every admitted backend is picked now and then, whatever its load, latency and errors
     /// (`nobody_starves`).

@@ -72,6 +72,8 @@ impl Body for Download {
         match &polled {
             Poll::Ready(Some(Err(_))) => self.broken(),
             Poll::Ready(None) => self.complete(),
+            // Trailers are the last of it; nobody asks for more.
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => self.complete(),
             // With a known length nobody may ask for more.
             Poll::Ready(Some(Ok(_))) if self.inner.is_end_stream() => self.complete(),
             _ => {}

@@ -142,8 +142,7 @@ struct TextOrTable;
 #[serde(deny_unknown_fields)]
 struct Table {
     address: String,
-    #[serde(default)]
-    weight: Weight,
+    weight: Option<i64>,
     #[serde(default)]
     backup: bool,
     max: Option<i64>,
@@ -165,7 +164,9 @@ impl<'de> Visitor<'de> for TextOrTable {
         let address = table.address.parse().map_err(A::Error::custom)?;
         let max = table.max.map(|max| parse_max(&max.to_string())).transpose();
         let max = max.map_err(A::Error::custom)?;
-        Ok(BackendSpec { address, weight: table.weight, backup: table.backup, max })
+        let weight = table.weight.map(|weight| parse_weight(&weight.to_string())).transpose();
+        let weight = weight.map_err(A::Error::custom)?.unwrap_or_default();
+        Ok(BackendSpec { address, weight, backup: table.backup, max })
     }
 }
 

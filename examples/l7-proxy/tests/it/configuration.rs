@@ -131,7 +131,7 @@ fn check_says_ok_and_exits() {
     let listen = taken.local_addr().unwrap().to_string();
     // The port may be in use: by the proxy that runs with the old configuration.
     let args = ["--check", "--listen", &listen, "--backend", "localhost:81,weight=0,backup,max=3"];
-    let expected = (0, "l7-proxy: the flags: ok\n".to_owned(), String::new());
+    let expected = (0, "l7-proxy: command line: ok\n".to_owned(), String::new());
     assert_eq!(process::run(PROXY, args), expected);
 }
 
