@@ -81,13 +81,17 @@ impl Forwarder {
             log.attempts += 1;
             let (mut head, body) = request;
             prepare(&mut head, &lease);
-            let failed =
-                match self.attempt(&lease, Request::from_parts(head, body), again.as_ref()).await {
-                    Ok((response, connection)) => {
-                        return Ok(Forwarded { response, lease, connection });
-                    }
-                    Err(failed) => failed,
-                };
+            let resend = || {
+                let (mut head, body) = again.as_ref()?.request(self.clock).into_parts();
+                prepare(&mut head, &lease);
+                Some(Request::from_parts(head, body))
+            };
+            let failed = match self.attempt(&lease, Request::from_parts(head, body), resend).await {
+                Ok((response, connection)) => {
+                    return Ok(Forwarded { response, lease, connection });
+                }
+                Err(failed) => failed,
+            };
             let (id, now) = (lease.id(), self.clock.now());
             match failed {
                 Failed::Unsent { request: unsent, error } => {
@@ -122,12 +126,13 @@ impl Forwarder {
         }
     }
 
-    /// One backend: over connections that it has open, then over a new one.
+    /// One backend: over connections that it has open, then over a new one. `resend` makes the
+    /// request once more, if it may be sent more than once.
     async fn attempt(
         &self,
         upstream: &Upstream,
         mut request: Request<Upload>,
-        again: Option<&Again>,
+        resend: impl Fn() -> Option<Request<Upload>>,
     ) -> Result<(Response<Incoming>, Connection), Failed> {
         let mut may_reuse = true;
         loop {
@@ -155,13 +160,11 @@ impl Forwarder {
                     let error = io::ErrorKind::ConnectionReset.into();
                     return Err(Failed::Unsent { request, error });
                 }
-                Err(SendError::Sent) => match again {
-                    Some(again) if connection.reused => {
-                        may_reuse = false;
-                        again.request(self.clock)
-                    }
-                    _ => return Err(Failed::Broken),
-                },
+                Err(SendError::Sent) if connection.reused => {
+                    may_reuse = false;
+                    resend().ok_or(Failed::Broken)?
+                }
+                Err(SendError::Sent) => return Err(Failed::Broken),
             };
         }
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hyper::HeaderMap;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 use crate::target::Target;
@@ -29,6 +29,8 @@ static HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Makes a client's headers those of the request to a backend, all but Host.
 pub(crate) fn forward_request(headers: &mut HeaderMap, target: &Target, client: IpAddr) {
+    // Those of a request are not passed on; those of a response are.
+    headers.remove(TRAILER);
     let wants_trailers = headers.get_all(TE).iter().any(has_trailers);
     remove_hop_by_hop(headers);
     if wants_trailers {

@@ -138,3 +138,37 @@ fn a_server_error_is_passed_on() {
     let reply = get(proxy.address(), "/");
     assert_eq!((reply.status, reply.text().as_str()), (500, "my own words"));
 }
+
+#[test]
+fn a_length_beside_a_coding_does_not_cut_the_body() {
+    let backend = Backend::new(|connection| {
+        connection.request();
+        connection.send(
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n\
+             3\r\nabc\r\n0\r\n\r\n",
+        );
+    });
+    let proxy = Proxy::over(PROXY, &[&backend.address], &[]);
+    let reply = get(proxy.address(), "/");
+    assert_eq!((reply.text().as_str(), reply.header("content-length")), ("abc", None));
+}
+
+#[test]
+fn a_response_with_trailers_is_complete() {
+    let backend = Backend::new(|connection| {
+        while connection.request().is_some() {
+            connection.send(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
+                 3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n",
+            );
+        }
+    });
+    let proxy = Proxy::over(PROXY, &[&backend.address], &[]);
+    let request = "GET / HTTP/1.1\r\nHost: lab\r\nTE: trailers\r\nConnection: te, close\r\n\r\n";
+    let mut client = Connection::open(proxy.address());
+    client.send(request);
+    let reply = String::from_utf8(client.rest()).unwrap().to_lowercase();
+    assert!(reply.contains("abc") && reply.ends_with("x-sum: 7\r\n\r\n"), "{reply}");
+    let log = proxy.logged(&["GET / 200"]);
+    assert!(!log.contains("cut_by"), "{log}");
+}

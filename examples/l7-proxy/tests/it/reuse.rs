@@ -53,3 +53,29 @@ fn a_get_on_a_used_connection_that_breaks_is_sent_again_to_the_only_backend() {
     let is_post = |request: &&Request| request.line.starts_with("POST");
     assert_eq!(backend.requests().iter().filter(is_post).count(), 1);
 }
+
+#[test]
+fn a_request_that_is_sent_again_is_prepared_again() {
+    // Answers one request, and breaks off in the next.
+    let backend = Backend::new(|connection| {
+        connection.request();
+        connection.reply(200, "fresh");
+        connection.request();
+    });
+    let proxy = Proxy::over(PROXY, &[&backend.address], &[]);
+    // The target's host wins over the header, and an HTTP/1.0 client has none at all.
+    for _ in 0..20 {
+        let absolute = "GET http://target.example/ HTTP/1.1\r\nHost: other.example\r\n\r\n";
+        assert_eq!(raw(proxy.address(), absolute).status, 200);
+    }
+    let absolute = backend.requests();
+    assert!(absolute.len() > 20, "some were sent again");
+    for request in &absolute {
+        assert_eq!(request.header("host"), Some("target.example"), "{}", request.line);
+    }
+    for _ in 0..20 {
+        assert_eq!(raw(proxy.address(), "GET / HTTP/1.0\r\n\r\n").status, 200);
+    }
+    let old = &backend.requests()[absolute.len()..];
+    assert!(old.iter().all(|request| request.header("host") == Some(&backend.address)));
+}
