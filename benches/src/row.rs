@@ -6,6 +6,8 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_utils::CachePadded;
+
 /// One thread's part of a workload.
 pub trait Worker: Send {
     /// Does the operation once. What it returns only keeps the work from being optimized away.
@@ -21,7 +23,9 @@ pub struct Row {
 
 impl Row {
     /// A row that runs each of `workers` on a thread of its own, or a single one on the caller's.
-    pub fn new<W: Worker + 'static>(name: &'static str, mut workers: Vec<W>) -> Self {
+    pub fn new<W: Worker + 'static>(name: &'static str, workers: Vec<W>) -> Self {
+        // Each worker's own state stays on its own cache lines, as on a thread's own stack.
+        let mut workers: Vec<_> = workers.into_iter().map(CachePadded::new).collect();
         Self { name, run: Box::new(move |warm_up, times| run(&mut workers, warm_up, times)) }
     }
 
@@ -67,10 +71,10 @@ impl fmt::Debug for Row {
     }
 }
 
-fn run<W: Worker>(workers: &mut [W], warm_up: u64, times: u64) -> Duration {
+fn run<W: Worker>(workers: &mut [CachePadded<W>], warm_up: u64, times: u64) -> Duration {
     if let [alone] = workers {
-        warm(alone, warm_up);
-        return time(alone, times);
+        warm(&mut **alone, warm_up);
+        return time(&mut **alone, times);
     }
     // Threads spin until all have come: a parked one would start late, and the others would for a
     // while be measured without its company.
@@ -80,6 +84,7 @@ fn run<W: Worker>(workers: &mut [W], warm_up: u64, times: u64) -> Duration {
             .iter_mut()
             .map(|worker| {
                 scope.spawn(|| {
+                    let worker = &mut **worker;
                     warm(worker, warm_up);
                     absent.fetch_sub(1, Ordering::AcqRel);
                     while absent.load(Ordering::Acquire) != 0 {

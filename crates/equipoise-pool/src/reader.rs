@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crossbeam_utils::CachePadded;
 use equipoise_core::{Explanation, Policy, Rng, Turn};
 
 use crate::pool::Shared;
@@ -22,6 +23,12 @@ use crate::{Lease, PickError, Request, pick};
 pub struct Reader<B, P: Policy> {
     pool: Arc<Shared<B, P>>,
     snapshot: Cached<Snapshot<B, P::Picker>>,
+    /// Written at every pick, so kept off the lines of other workers' readers.
+    own: CachePadded<Own>,
+}
+
+/// What one worker's picks move.
+struct Own {
     rng: Rng,
     turn: u64,
 }
@@ -31,7 +38,7 @@ impl<B, P: Policy> Reader<B, P> {
         let snapshot = pool.published.cached();
         let mut rng = pool.rng();
         let turn = rng.next_u64();
-        Self { pool, snapshot, rng, turn }
+        Self { pool, snapshot, own: CachePadded::new(Own { rng, turn }) }
     }
 
     /// Picks a backend. It never waits: it is wait-free but for the compare-and-swap of a backend's
@@ -44,14 +51,16 @@ impl<B, P: Policy> Reader<B, P> {
     #[inline(always)]
     pub fn pick(&mut self, request: &Request<'_>) -> Result<Lease<B>, PickError> {
         let snapshot = self.snapshot.get(&self.pool.published);
-        pick::pick(snapshot, request, &mut self.rng, Turn::Own(&mut self.turn))
+        let Own { rng, turn } = &mut *self.own;
+        pick::pick(snapshot, request, rng, Turn::Own(turn))
     }
 
     /// Picks a backend and says who was considered, with what score, and who was excluded and why.
     /// It is a real pick, with a lease. Allocates, and looks at every backend.
     pub fn explain(&mut self, request: &Request<'_>) -> (Result<Lease<B>, PickError>, Explanation) {
         let snapshot = self.snapshot.get(&self.pool.published);
-        pick::explain(snapshot, request, &mut self.rng, Turn::Own(&mut self.turn))
+        let Own { rng, turn } = &mut *self.own;
+        pick::explain(snapshot, request, rng, Turn::Own(turn))
     }
 
     /// Looks for a newer snapshot without picking, and lets go of an older one.
