@@ -282,7 +282,8 @@ impl<P: Policy> Model<P> {
         } else if !self.backends.values().any(|b| b.limit.is_some()) {
             assert!(self.choices(tried).contains(&number), "{number}");
         } else {
-            assert!(self.backends[&number].admission() != Admission::Never);
+            let admitted = self.backends[&number].admission() == Admission::New;
+            assert!(admitted || pinned == Some(number), "{number} takes no new requests");
         }
     }
 
