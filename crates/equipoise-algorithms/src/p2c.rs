@@ -22,8 +22,8 @@ use crate::retry::first_allowed;
 /// weight is equalised.
 ///
 /// # Complexity
-/// A pick: O(d), for d = 2 one or two random numbers and two loads. Building: O(n). Memory: 4 bytes
-/// a backend, or 22 with unequal weights.
+/// A pick: O(d), for d = 2 one or two random numbers and two loads. Building: O(n). Memory: 28 bytes
+/// a backend, or 44 with unequal weights.
 ///
 /// In an explanation the score is the requests in flight divided by the weight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -32,7 +32,7 @@ use crate::retry::first_allowed;
 ///
 /// # Complexity
 /// A pick: O(1), two loads of each of two backends. An ended request: one compare-and-swap.
-/// Building: O(n). Memory: about 56 bytes a backend.
+/// Building: O(n). Memory: about 90 bytes a backend.
 ///
 /// In an explanation the score is the expected wait: nanoseconds of latency, times one more than the
 /// requests in flight per weight. While nothing was measured, the latency counts as 1.
