@@ -8,7 +8,8 @@ use crate::rotation::Rotation;
 ///
 /// With equal weights it is the plain rotation. With weights 5, 1, 1 it picks a a b a c a a, as
 /// nginx does. From the beginning of a round no backend is ever a whole pick ahead of its share or
-/// behind it (from a start elsewhere: two picks), so there are no bursts. (LVS and Pingora would pick a a a a a b c.)
+/// behind it (from a start elsewhere: two picks), so there are no bursts. (LVS and Pingora would pick
+/// a a a a a b c.)
 ///
 /// # How
 /// The order of one round is worked out when the picker is built, by Tijdeman's solution of the
@@ -19,11 +20,11 @@ use crate::rotation::Rotation;
 /// A round has Σ weight / gcd picks. When that is more than 65,536 (or, of more than 4,096 backends
 /// with many different weights, when working it out would take too long), the picker walks the
 /// backends' intervals of the unit interval with a golden-ratio sequence instead. Shares are still
-/// exact in the long run, but a backend may be a few picks off: 3.4 at most in all
-/// that we tried.
+/// exact in the long run, but a backend may be a few picks off: 3.4 at most in all that we tried.
 ///
 /// # Complexity
-/// A pick: O(1), no write to shared memory through a reader. Building: O(n), or O(s log c) for a
+/// A pick: O(1) (by golden ratio: on average; O(log n) at worst), no write to shared memory through a
+/// reader. Building: O(n), or O(s log c) for a
 /// schedule of s picks and c distinct weights. Memory: 4 bytes a backend, 2 a pick of the schedule.
 ///
 /// In an explanation the score is always 0: it was the backend's turn.
