@@ -13,7 +13,8 @@ pub enum PickError {
     /// There are backends, but none takes new requests: all are down, draining, disabled or of
     /// weight 0.
     NoneAdmitted,
-    /// Some backends take new requests, but not this one: it has tried them, or they are full.
+    /// Some backends take new requests, but not this one: it has tried them, or they are full. Each
+    /// was full when it was looked at; where places come and go, one may be free again by now.
     Exhausted {
         /// How many admitted backends it had tried.
         tried: usize,

@@ -222,24 +222,35 @@ fn draining_keeps_sessions_and_takes_no_new_ones() {
 #[test]
 fn a_limit_is_never_exceeded_and_never_too_tight() {
     let pool = Pool::new(Random, 1);
-    let two = NonZeroU32::new(2).unwrap();
-    pool.update([spec("a").max_in_flight(two), spec("b").max_in_flight(two)]).unwrap();
-    let held = [AtomicU32::new(0), AtomicU32::new(0)];
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let mut reader = pool.reader();
-                for _ in 0..20_000 {
-                    // Four threads hold one each, and there are four places: it can't fail.
-                    let lease = reader.pick(&Request::new()).unwrap();
-                    let held = &held[usize::from(*lease == "b")];
-                    assert!(held.fetch_add(1, Ordering::SeqCst) < 2);
+    let three = NonZeroU32::new(3).unwrap();
+    pool.insert(spec("a").max_in_flight(three)).unwrap();
+    let held = AtomicU32::new(0);
+    let visit = |picks: u32| {
+        let mut reader = pool.reader();
+        let mut turned_away = 0;
+        for _ in 0..picks {
+            match reader.pick(&Request::new()) {
+                Ok(lease) => {
+                    assert!(held.fetch_add(1, Ordering::SeqCst) < 3);
                     held.fetch_sub(1, Ordering::SeqCst);
+                    drop(lease);
                 }
-            });
+                Err(_) => turned_away += 1,
+            }
         }
-    });
-    assert_eq!(in_flight(&pool), [0, 0]);
+        turned_away
+    };
+    let crowd = |threads: usize| {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| visit(20_000))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum::<u32>()
+        })
+    };
+    // Three threads hold one each, and there are three places: nobody is turned away.
+    assert_eq!(crowd(3), 0);
+    // Five are too many, but three never become four.
+    crowd(5);
+    assert_eq!(in_flight(&pool), [0]);
 }
 
 #[test]
