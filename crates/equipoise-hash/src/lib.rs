@@ -50,8 +50,24 @@
 extern crate alloc;
 
 mod consistent;
+mod exponential;
+mod fallback;
+pub mod jump;
+mod maglev;
+mod mix;
 mod node;
+mod owners;
+mod points;
+mod quota;
+mod race;
+mod rendezvous;
+mod rendezvous_table;
+mod ring;
 
 pub use consistent::ConsistentHash;
 pub use equipoise_core::{BackendId, HashKey, Weight};
+pub use maglev::Maglev;
 pub use node::{BuildError, Node};
+pub use rendezvous::Rendezvous;
+pub use rendezvous_table::RendezvousTable;
+pub use ring::Ring;
