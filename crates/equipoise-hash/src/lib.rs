@@ -49,6 +49,7 @@
 
 extern crate alloc;
 
+pub mod compat;
 mod consistent;
 mod exponential;
 mod fallback;
