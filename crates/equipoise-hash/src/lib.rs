@@ -49,13 +49,18 @@
 
 extern crate alloc;
 
+mod anchor;
+mod buckets;
 pub mod compat;
 mod consistent;
 mod exponential;
 mod fallback;
 pub mod jump;
+mod jump_list;
 mod maglev;
+mod memento;
 mod mix;
+mod multi_probe;
 mod node;
 mod owners;
 mod points;
@@ -65,9 +70,13 @@ mod rendezvous;
 mod rendezvous_table;
 mod ring;
 
+pub use anchor::Anchor;
 pub use consistent::ConsistentHash;
 pub use equipoise_core::{BackendId, HashKey, Weight};
+pub use jump_list::Jump;
 pub use maglev::Maglev;
+pub use memento::Memento;
+pub use multi_probe::{MultiProbe, Probing};
 pub use node::{BuildError, Node};
 pub use rendezvous::Rendezvous;
 pub use rendezvous_table::RendezvousTable;
