@@ -3,6 +3,7 @@
 
 import json
 import re
+import socket
 
 import common
 from common import BASE, Case, FEW, LISTEN, hosts, ports
@@ -10,6 +11,19 @@ from common import BASE, Case, FEW, LISTEN, hosts, ports
 PREVIOUS = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 RING = {"lb_policy": "RING_HASH"}
 MAGLEV = {"lb_policy": "MAGLEV"}
+
+
+def has_ipv6():
+    """Whether this machine has ::1, which many a container has not."""
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+IPV6 = has_ipv6()
 
 
 def ring(**settings):
@@ -52,6 +66,11 @@ def cases():
         case = Case(mode, "shuffled", [hosts(5)[i] for i in (3, 0, 4, 1, 2)], [7, 3, 11, 2, 5], param=param)
         case.settings = settings
         found.append(case)
+        # An IPv6 address has brackets.
+        if IPV6:
+            names = ["[::1]:%d" % BASE, "[::1]:%d" % (BASE + 1), *hosts(2)]
+            found.append(Case(mode, "ipv6", names, param=param))
+            found[-1].settings = settings
         if mode == "maglev":
             continue
         # Many weights, so that the order and the rounding decide who gets a point more.
@@ -72,7 +91,7 @@ def cases():
 
 def socket_address(name):
     address, _, port = name.rpartition(":")
-    return {"socket_address": {"address": address, "port_value": int(port)}}
+    return {"socket_address": {"address": address.strip("[]"), "port_value": int(port)}}
 
 
 def addresses(case):
@@ -147,7 +166,7 @@ def config(cases):
     empty = [{"match": {"prefix": prefix}, "direct_response": {"status": status}} for prefix, status in statuses]
     listeners = [
         listener("all", ["127.0.0.1:%d" % LISTEN], paths),
-        listener("backends", [*ports(50), *hosts(5)], empty),
+        listener("backends", [*ports(50), *hosts(5), *(["[::1]:%d" % BASE, "[::1]:%d" % (BASE + 1)] if IPV6 else [])], empty),
     ]
     clusters = [cluster(number, case) for number, case in enumerate(cases)]
     return json.dumps({"static_resources": {"listeners": listeners, "clusters": clusters}}, indent=1)

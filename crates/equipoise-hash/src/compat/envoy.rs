@@ -106,7 +106,8 @@ impl RingHash {
     /// The table over those servers that are `nodes`.
     ///
     /// # Errors
-    /// A node that is not among the servers, two with the same id, or a size that Envoy refuses.
+    /// A node that is not among the servers, two with the same id, or a size that is not from 1 to
+    /// 8,388,608, or a minimum over the maximum.
     pub fn new(
         servers: &Servers,
         nodes: &[Node],
