@@ -12,7 +12,7 @@ macro_rules! each_kind {
     ($servers:expr, $nodes:expr, $check:expr) => {{
         let (servers, nodes) = (&$servers, &$nodes);
         $check(nginx::Consistent::new(servers, nodes).as_ref().err(), "nginx consistent");
-        $check(nginx::Hash::new(servers, nodes).as_ref().err(), "nginx hash");
+        $check(nginx::PlainHash::new(servers, nodes).as_ref().err(), "nginx hash");
         $check(nginx::IpHash::new(servers, nodes).as_ref().err(), "nginx ip_hash");
         $check(haproxy::Consistent::new(servers, nodes).as_ref().err(), "haproxy");
         $check(envoy::RingHash::new(servers, nodes, SMALL).as_ref().err(), "envoy ring");
@@ -78,7 +78,7 @@ fn weights_may_not_add_up_to_more_than_there_is_room_for() {
 #[test]
 fn no_key_is_made_of_nothing() {
     assert_eq!(nginx::Consistent::key(b""), None);
-    assert_eq!(nginx::Hash::key(b""), None);
+    assert_eq!(nginx::PlainHash::key(b""), None);
 }
 
 #[test]
@@ -142,7 +142,7 @@ proptest! {
         let size = if tiny { 2 } else { 97 };
         let keys = || keys.iter().copied().map(HashKey::new);
         candidates_are_all(&nginx::Consistent::new(&servers, &nodes).unwrap(), keys())?;
-        candidates_are_all(&nginx::Hash::new(&servers, &nodes).unwrap(), keys())?;
+        candidates_are_all(&nginx::PlainHash::new(&servers, &nodes).unwrap(), keys())?;
         candidates_are_all(&nginx::IpHash::new(&servers, &nodes).unwrap(), keys())?;
         candidates_are_all(&haproxy::Consistent::new(&servers, &nodes).unwrap(), keys())?;
         candidates_are_all(&envoy::RingHash::new(&servers, &nodes, ring).unwrap(), keys())?;

@@ -190,8 +190,8 @@ impl Case {
                 self.agree(&table, |i| nginx::Consistent::key(&text_key(i)).unwrap())
             }
             "hash" => {
-                let table = nginx::Hash::new(&servers, &nodes).unwrap();
-                self.agree(&table, |i| nginx::Hash::key(&text_key(i)).unwrap())
+                let table = nginx::PlainHash::new(&servers, &nodes).unwrap();
+                self.agree(&table, |i| nginx::PlainHash::key(&text_key(i)).unwrap())
             }
             "ip-hash" => {
                 let table = nginx::IpHash::new(&servers, &nodes).unwrap();
@@ -309,7 +309,7 @@ fn an_update_is_a_new_table() {
     }
     let servers = Servers::named(["a:1", "b:2", "c:3", "d:4", "e:5"]).unwrap();
     same(&servers, |nodes| nginx::Consistent::new(&servers, nodes).unwrap());
-    same(&servers, |nodes| nginx::Hash::new(&servers, nodes).unwrap());
+    same(&servers, |nodes| nginx::PlainHash::new(&servers, nodes).unwrap());
     same(&servers, |nodes| nginx::IpHash::new(&servers, nodes).unwrap());
     same(&servers, |nodes| haproxy::Consistent::new(&servers, nodes).unwrap());
     let ring = envoy::RingSettings::default();

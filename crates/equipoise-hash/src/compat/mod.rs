@@ -4,7 +4,7 @@
 //! | theirs | ours | a lookup | memory |
 //! |---|---|---|---|
 //! | nginx `hash ... consistent` | [`nginx::Consistent`] | O(1) expected | 10 to 12 B a point, 160 points a unit of weight |
-//! | nginx `hash ...` | [`nginx::Hash`] | O(log n) | 8 B a server |
+//! | nginx `hash ...` | [`nginx::PlainHash`] | O(log n) | 8 B a server |
 //! | nginx `ip_hash` | [`nginx::IpHash`] | O(log n) | 8 B a server |
 //! | HAProxy `hash-type consistent` | [`haproxy::Consistent`] | O(1) expected | 10 to 12 B a point, 16 points a unit of weight |
 //! | Envoy `RING_HASH` | [`envoy::RingHash`] | O(1) expected | 18 to 20 B a point, 1,024 points and more |
@@ -20,9 +20,13 @@
 //! hashes; and all but Maglev spread keys less evenly than
 //! [`RendezvousTable`](crate::RendezvousTable) does. Start with another structure if you can.
 //!
+//! When servers are down, [`lookup_where`](crate::ConsistentHash::lookup_where) goes where the other
+//! proxy goes, and not where the keys would be spread best. Each server's page says how that is, and
+//! when it needs an [`update`](crate::ConsistentHash::update) instead.
+//!
 //! # What has to be the same
 //! * **The servers**, with the names and in the order of the other proxy's configuration: both are
-//!   hashed, or decide who comes first. [`BackendId`] knows neither, so [`Servers`] does.
+//!   hashed, or decide who comes first. [`BackendId`](crate::BackendId) knows neither, so [`Servers`] does.
 //! * **The weights.** A weight of 0 owns nothing.
 //! * **The key**, byte for byte. Each table's own function makes a [`HashKey`](crate::HashKey) of
 //!   it; a key that another function made means nothing to it.

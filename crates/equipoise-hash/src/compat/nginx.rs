@@ -8,7 +8,7 @@
 //! nginx does not make a new table, and neither does this: leave the server in, and use
 //! [`lookup_where`](ConsistentHash::lookup_where). After 21 points or places in vain nginx takes
 //! turns, whatever the key, and nobody can follow it there. [`Consistent`] then goes on along the
-//! ring; [`Hash`] and [`IpHash`] draw among those that are left, by weight.
+//! ring; [`PlainHash`] and [`IpHash`] draw among those that are left, by weight.
 //!
 //! How often that is: with d of n equal servers down, `hash ... consistent` takes turns for about
 //! (d/n)²¹ of the keys. The places of `hash ...` are less random, for a CRC is linear: none of the
@@ -16,7 +16,7 @@
 //! some thousand, all places of `ip_hash` are the same.
 //!
 //! # What is left out
-//! * An empty key: nginx takes turns. [`Consistent::key`] and [`Hash::key`] give `None`.
+//! * An empty key: nginx takes turns. [`Consistent::key`] and [`PlainHash::key`] give `None`.
 //! * Two servers with a point in common, in [`Consistent`]: nginx keeps one of them, which one
 //!   depends on the sort of its C library. With glibc it is the first in the configuration, as
 //!   here. With musl (Alpine, and the PyPI package) it may be the other. A pool of 50 servers of
@@ -134,13 +134,13 @@ impl ConsistentHash for Consistent {
 /// A lookup: O(log n). [`lookup_where`](ConsistentHash::lookup_where): O(n). Building: O(n log n).
 /// Memory: 8 bytes a server.
 #[derive(Clone, Debug)]
-pub struct Hash {
+pub struct PlainHash {
     servers: Servers,
     nodes: Box<[Node]>,
     spans: Spans,
 }
 
-impl Hash {
+impl PlainHash {
     /// The table over those servers that are `nodes`.
     ///
     /// # Errors
@@ -180,7 +180,7 @@ fn rehashes(key: u64) -> impl Iterator<Item = u32> {
     })
 }
 
-impl ConsistentHash for Hash {
+impl ConsistentHash for PlainHash {
     fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -201,11 +201,11 @@ impl ConsistentHash for Hash {
 
 /// `ip_hash`: the client's network modulo the sum of the weights.
 ///
-/// Not consistent, as [`Hash`]; and coarse: the first three bytes of an IPv4 address decide, and
+/// Not consistent, as [`PlainHash`]; and coarse: the first three bytes of an IPv4 address decide, and
 /// there are 6,271 hashes in all.
 ///
 /// # Complexity
-/// As [`Hash`].
+/// As [`PlainHash`].
 #[derive(Clone, Debug)]
 pub struct IpHash {
     servers: Servers,
@@ -224,7 +224,7 @@ impl IpHash {
     /// The table over those servers that are `nodes`.
     ///
     /// # Errors
-    /// As [`Hash::new`].
+    /// As [`PlainHash::new`].
     pub fn new(servers: &Servers, nodes: &[Node]) -> Result<Self, BuildError> {
         let spans = Spans::new(&servers.place(nodes)?)?;
         Ok(Self { servers: servers.clone(), nodes: nodes.into(), spans })
