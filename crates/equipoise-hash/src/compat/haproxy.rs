@@ -16,8 +16,8 @@
 //!   when that server is known to be down.
 //! * `hash-balance-factor`: it depends on the connections that each HAProxy has, and so no two
 //!   of them agree with each other either.
-//! * What came after 2.6: `hash-type ... none` (2.8) and the server option `hash-key` (3.0). Debian
-//!   12's HAProxy has neither, so nothing could be compared.
+//! * What came after 2.6: the hash function `none`, and the server option `hash-key`. Debian 12's
+//!   HAProxy has neither, so nothing could be compared.
 //! * `hash-type map-based`: it depends on the order in which servers came up.
 //! * A header that is missing or empty: HAProxy takes turns. Give such a request no key.
 //! * A pool in which one server alone has a weight is not hashed by HAProxy; the answer is the same.

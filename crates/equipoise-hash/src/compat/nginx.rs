@@ -128,7 +128,8 @@ impl ConsistentHash for Consistent {
 /// `hash ...`, without `consistent`: the key modulo the sum of the weights (as in Cache::Memcached).
 ///
 /// Not consistent: a change of the servers or weights moves almost every key. The names of the
-/// servers don't matter, their order does.
+/// servers don't matter, their order does. Of a key's CRC, nginx takes 15 bits: servers after the
+/// first 32,768 units of weight get only what others can't take.
 ///
 /// # Complexity
 /// A lookup: O(log n). [`lookup_where`](ConsistentHash::lookup_where): O(n). Building: O(n log n).
@@ -202,7 +203,8 @@ impl ConsistentHash for PlainHash {
 /// `ip_hash`: the client's network modulo the sum of the weights.
 ///
 /// Not consistent, as [`PlainHash`]; and coarse: the first three bytes of an IPv4 address decide, and
-/// there are 6,271 hashes in all.
+/// there are 6,271 hashes in all; servers after so many units of weight get only what others can't
+/// take.
 ///
 /// # Complexity
 /// As [`PlainHash`].
