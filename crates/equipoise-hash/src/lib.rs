@@ -50,6 +50,7 @@
 extern crate alloc;
 
 mod consistent;
+pub mod key;
 mod node;
 
 pub use consistent::ConsistentHash;
