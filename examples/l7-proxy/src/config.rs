@@ -13,6 +13,7 @@ use proxy_kit::{StartError, file};
 use serde::Deserialize;
 
 use crate::route::{RouteSection, Routes};
+use crate::seen::SIGHT;
 
 /// An HTTP reverse proxy. Without arguments it starts three demo backends and balances over them.
 #[derive(Debug, Parser)]
@@ -125,7 +126,7 @@ impl Settings {
 
     fn check(file: File) -> Result<Self, StartError> {
         let listeners = listeners(file.listeners.iter().map(|listener| listener.address.as_str()))?;
-        let pools = PoolSettings::all(file.pools)?;
+        let pools = PoolSettings::all(file.pools, SIGHT)?;
         let routes = match (file.routes.len(), pools.len()) {
             (0, 1) => Routes::all_to_the_first(),
             (0, _) => {

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let nine = format!("[{}]", ["\"client\""; 9].join(","));
+        let nine = format!("[{}, \"user\"]", ["\"client\""; 9].join(","));
         let long = format!("{{\"header\": \"a{}\"}}", "ä".repeat(10_000));
         for (json, named) in [
             ("7", "expected key: \"client\", \"sni\", \"connection\", a table with one of"),
