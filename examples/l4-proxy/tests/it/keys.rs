@@ -86,28 +86,47 @@ fn a_client_hello_may_come_in_pieces() {
 }
 
 #[test]
-fn clients_without_a_client_hello_are_spread_and_served() {
-    let backends = talkative();
-    let proxy = over(&backends, "\"sni\"", "");
-    // A record that says it is a ClientHello, larger than anybody waits for.
-    let endless = [&b"\x16\x03\x01\x40\x00\x01\x00\xff\xff"[..], &[3; 40_000]].concat();
-    for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], &HELLO[..100], b"", &endless] {
+fn clients_without_a_client_hello_are_spread() {
+    let proxy = over(&talkative(), "\"sni\"", "");
+    for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], &HELLO[..100], b""] {
         let used: BTreeSet<_> = (0..40).map(|_| backend_of(&proxy, said)).collect();
         assert!(used.len() > 1, "{used:?}");
     }
 }
 
+/// Sends this, and does not end it: the backend must be there all the same.
+fn assert_served(proxy: &Proxy, said: &[u8]) {
+    let mut client = Connection::open(proxy.address());
+    client.send(said);
+    let mut name = [0];
+    client.reader.read_exact(&mut name).expect("a backend");
+    assert!(NAMES.contains(&std::str::from_utf8(&name).unwrap()));
+    client.send("the end");
+    client.half_close();
+    assert!(client.rest() == [said, b"the end"].concat());
+}
+
 #[test]
 fn a_client_that_waits_for_the_backend_is_served_when_the_time_is_over() {
     let proxy = over(&talkative(), "\"sni\"", "[timeouts]\nfirst_bytes_ms = 200");
-    let mut client = Connection::open(proxy.address());
-    client.send(&HELLO[..10]);
-    let mut name = [0];
-    client.reader.read_exact(&mut name).unwrap();
-    assert!(NAMES.contains(&std::str::from_utf8(&name).unwrap()));
-    client.send(&HELLO[10..]);
-    client.half_close();
-    assert_eq!(client.rest(), HELLO);
+    assert_served(&proxy, b"");
+    assert_served(&proxy, &HELLO[..10]);
+}
+
+#[test]
+fn who_says_something_else_or_too_much_is_not_waited_for() {
+    let proxy = over(&talkative(), "\"sni\"", "[timeouts]\nfirst_bytes_ms = 3600000");
+    assert_served(&proxy, b"GET / HTTP/1.1\r\n");
+    // Records that say they are a ClientHello, larger than anybody waits for.
+    let record = [&b"\x16\x03\x01\x10\x00"[..], b"\x01\x00\xff\xff", &[3; 4092]].concat();
+    let endless = record.repeat(4);
+    assert_served(&proxy, &endless);
+}
+
+#[test]
+fn nothing_is_read_first_unless_the_key_wants_it() {
+    let proxy = over(&talkative(), "\"client\"", "[timeouts]\nfirst_bytes_ms = 3600000");
+    assert_served(&proxy, b"");
 }
 
 #[test]

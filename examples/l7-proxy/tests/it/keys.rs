@@ -140,7 +140,7 @@ fn wrong_keys_and_secrets_are_refused() {
     let header = "{ header = \"x-user\" }";
     for (key, more, named) in [
         ("\"sni\"", "", vec!["pools.a.key", "`sni`", "does not speak TLS", "client, header"]),
-        ("{ header = \"a b\" }", "", vec![":5:7", "key.header", "`a b`"]),
+        ("{ header = \"a b\" }", "", vec![":5:18", "key.header", "`a b`"]),
         ("{ path = 0 }", "", vec!["key.path", "1 to 255"]),
         ("[]", "", vec!["key: no parts"]),
         (header, "secret = \"0123\"", vec!["pools.a.secret", "32 hexadecimal digits"]),
