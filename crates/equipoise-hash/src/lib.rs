@@ -43,16 +43,33 @@
 //!
 //! # Features
 //! * `serde`: the structures whose answers depend on the order in which nodes came and went
-//!   ([`Jump`], [`Anchor`], [`Memento`]) can be stored and read back. Off by default.
+//!   ([`Jump`], [`Anchor`], [`Memento`]) can be stored and read back, and a
+//!   [`KeySpec`](key::KeySpec) reads and writes what people write. Off by default.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 
 mod consistent;
+mod exponential;
+mod fallback;
+pub mod jump;
 pub mod key;
+mod maglev;
+mod mix;
 mod node;
+mod owners;
+mod points;
+mod quota;
+mod race;
+mod rendezvous;
+mod rendezvous_table;
+mod ring;
 
 pub use consistent::ConsistentHash;
 pub use equipoise_core::{BackendId, HashKey, Weight};
+pub use maglev::Maglev;
 pub use node::{BuildError, Node};
+pub use rendezvous::Rendezvous;
+pub use rendezvous_table::RendezvousTable;
+pub use ring::Ring;

@@ -116,3 +116,13 @@ pub(crate) fn live(nodes: &[Node]) -> Result<Vec<Live>, BuildError> {
     all.retain(|node| node.weight > 0);
     Ok(all)
 }
+
+/// How many nodes are in one of the lists only, or in both with different weights. Both are by id.
+pub(crate) fn changes(before: &[Live], after: &[Live]) -> usize {
+    let same = |node: &&Live| {
+        let at = before.binary_search_by_key(&node.id, |old| old.id);
+        at.is_ok_and(|at| before[at].weight == node.weight)
+    };
+    let same = after.iter().filter(same).count();
+    before.len().max(after.len()) - same
+}

@@ -1,0 +1,191 @@
+//! Rendezvous hashing, run once for each slot of a table.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use equipoise_core::HashKey;
+
+use crate::mix::{mix, spread};
+use crate::node::{Live, changes, live};
+use crate::owners::{Owners, TableSize};
+use crate::quota::fill_within_quotas;
+use crate::race::{Newcomers, Race, Time};
+use crate::{BuildError, ConsistentHash, Node};
+
+/// A table whose slots belong to nodes by weighted rendezvous: picked from with one load, like
+/// [`Maglev`](crate::Maglev), but a change moves no key that it need not.
+///
+/// Every node races for every slot, and the first owns it; a key belongs to the owner of the slot
+/// that it hashes to. A node that joins takes its slots from all others and gives them back when it
+/// leaves, and no slot moves between two others.
+///
+/// Shares vary as those of random draws do: of M slots, a node expects M/n, give or take √(M/n): at
+/// 1,000 nodes and 65,536 slots, the fullest has 1.4 times the mean. [`with_quota`] bounds this, for
+/// some needless moves.
+///
+/// The order of candidates is that of arrival in the slot's race, so a key goes where it would go
+/// if those before it were not there.
+///
+/// # Complexity
+/// A lookup: O(1), one load. Building: O(M · n). [`update`](ConsistentHash::update): O(M) for each
+/// node that joins or leaves. Memory: 2 bytes a slot (4 with more than 65,535 nodes) and 42 a node.
+///
+/// # Source
+/// Rendezvous hashing: Thaler and Ravishankar 1998, weights by Schindelhauer and Schomaker 2005.
+/// Filling a table's slots with it is our own; Mirrokni's bounded loads and Gale and Shapley's
+/// deferred acceptance are what the quotas follow.
+///
+/// [`with_quota`]: Self::with_quota
+///
+/// ```
+/// use equipoise_hash::{BackendId, ConsistentHash, HashKey, Node, RendezvousTable};
+///
+/// let nodes: Vec<_> = (0..50).map(|id| Node::new(BackendId::new(id))).collect();
+/// let table = RendezvousTable::new(&nodes)?;
+/// let fewer = table.update(&nodes[..49])?;
+/// for key in (0..1000).map(HashKey::new) {
+///     let (before, after) = (table.lookup(key).unwrap(), fewer.lookup(key).unwrap());
+///     assert!(before == after || before == 49);
+/// }
+/// # Ok::<(), equipoise_hash::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RendezvousTable {
+    nodes: Box<[Node]>,
+    size: TableSize,
+    quota: Option<u16>,
+    race: Race,
+    owners: Owners,
+    /// No winner of a slot was later.
+    slowest: Time,
+}
+
+impl RendezvousTable {
+    /// The table of these nodes, with 65,536 slots.
+    ///
+    /// # Errors
+    /// [`BuildError::DuplicateId`]; [`BuildError::TooManyNodes`], more than there are slots.
+    pub fn new(nodes: &[Node]) -> Result<Self, BuildError> {
+        Self::build(nodes, TableSize::DEFAULT, None)
+    }
+
+    /// The table of these nodes, with so many slots: 1 to 2²⁴. A hundred for each node keep a share
+    /// within a tenth or so of what it should be.
+    ///
+    /// # Errors
+    /// What [`new`](Self::new) refuses, and [`BuildError::OutOfRange`].
+    pub fn with_size(nodes: &[Node], slots: usize) -> Result<Self, BuildError> {
+        Self::build(nodes, TableSize::new(slots)?, None)
+    }
+
+    /// The same table, in which no node has more than its share of the slots and `percent` of that,
+    /// rounded up: 0 for the balance of [`Maglev`](crate::Maglev). A node keeps the slots that it
+    /// won by most; the others go on to the next node in the slot's order that has room.
+    ///
+    /// Which slots these are depends on the nodes alone. A change then moves some more keys than it
+    /// must, the more the tighter the quota. Building takes longer.
+    ///
+    /// # Errors
+    /// [`BuildError::OutOfRange`]: at most 1,000 percent.
+    pub fn with_quota(&self, percent: u16) -> Result<Self, BuildError> {
+        if percent > 1_000 {
+            let given = percent.into();
+            return Err(BuildError::OutOfRange { setting: "quota", given, min: 0, max: 1_000 });
+        }
+        Self::build(&self.nodes, self.size, Some(percent))
+    }
+
+    /// How many slots each node has.
+    pub fn slots(&self) -> Vec<usize> {
+        self.owners.counts(self.nodes.len())
+    }
+
+    fn build(nodes: &[Node], size: TableSize, quota: Option<u16>) -> Result<Self, BuildError> {
+        let live = live(nodes)?;
+        size.check_room(live.len())?;
+        let race = Race::new(&live);
+        let mut slowest = Time::ZERO;
+        let owners = match quota {
+            _ if live.is_empty() => Owners::none(),
+            Some(percent) => fill_within_quotas(&live, nodes.len(), &race, size, percent),
+            None => Owners::from_fn(size, nodes.len(), |slot| {
+                live[raced(&race, slot_key(slot), &mut slowest)].index
+            }),
+        };
+        Ok(Self { nodes: nodes.into(), size, quota, race, owners, slowest })
+    }
+
+    /// The table over `nodes` from this one: slots whose owner stays may go to a newcomer that is
+    /// faster, and only those whose owner left are raced for by all. Whoever changes its weight
+    /// leaves and joins.
+    fn changed(&self, nodes: &[Node], live: &[Live]) -> Self {
+        let before = self.race.members();
+        // By old index, who that is now in the race.
+        let (mut stayed, mut joined) = (vec![None; self.nodes.len()], Vec::new());
+        for (place, node) in live.iter().enumerate() {
+            match before.binary_search_by_key(&node.id, |old| old.id) {
+                Ok(at) if before[at].weight == node.weight => {
+                    stayed[before[at].index as usize] = Some(place);
+                }
+                _ => joined.push(place),
+            }
+        }
+        let all = Race::new(live);
+        let newcomers = Newcomers::new(&joined, &all, self.slowest);
+        let mut slowest = self.slowest;
+        let owners = Owners::from_fn(self.size, nodes.len(), |slot| {
+            let key = slot_key(slot);
+            let place = match self.owners.get(slot).and_then(|old| stayed[old]) {
+                Some(owner) => newcomers.challenge(key, &all, owner),
+                None => raced(&all, key, &mut slowest),
+            };
+            live[place].index
+        });
+        Self { nodes: nodes.into(), size: self.size, quota: None, race: all, owners, slowest }
+    }
+}
+
+/// Who wins a slot; notes if nobody was slower.
+fn raced(race: &Race, key: u64, slowest: &mut Time) -> usize {
+    let (time, place) = race.first(key).unwrap_or((Time::ZERO, 0));
+    *slowest = time.max(*slowest);
+    place
+}
+
+/// The key that nodes race with for a slot.
+pub(crate) const fn slot_key(slot: usize) -> u64 {
+    mix(slot as u64 ^ 0xa409_3822_299f_31d0)
+}
+
+impl ConsistentHash for RendezvousTable {
+    fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    #[inline(always)]
+    fn lookup(&self, key: HashKey) -> Option<usize> {
+        self.owners.get(self.owners.slot(spread(key)))
+    }
+
+    fn lookup_where(&self, key: HashKey, allowed: impl Fn(usize) -> bool) -> Option<usize> {
+        let owner = self.lookup(key)?;
+        if allowed(owner) {
+            return Some(owner);
+        }
+        self.race.winner_where(slot_key(self.owners.slot(spread(key))), allowed)
+    }
+
+    /// The result depends on the nodes alone; O(M) for each node that joins, leaves or changes its
+    /// weight.
+    fn update(&self, nodes: &[Node]) -> Result<Self, BuildError> {
+        let live = live(nodes)?;
+        self.size.check_room(live.len())?;
+        let changes = changes(self.race.members(), &live);
+        // Starting anew is as quick when much has changed; and quotas depend on everybody.
+        if self.quota.is_some() || self.race.is_empty() || changes * 4 > live.len() {
+            return Self::build(nodes, self.size, self.quota);
+        }
+        Ok(self.changed(nodes, &live))
+    }
+}
