@@ -3,7 +3,7 @@
 use std::fmt;
 
 use equipoise_hash::HashKey;
-use equipoise_hash::key::{KeyHasher, KeyKind, KeySource, KeySpec};
+use equipoise_hash::key::{KeyHasher, KeyKind, KeyPart, KeySource, KeySpec};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::{StartError, log};
@@ -94,7 +94,7 @@ impl KeySettings {
             }
             (None, false) => return Ok(None),
         };
-        let mut kinds = spec.parts().iter().map(|part| part.kind());
+        let mut kinds = spec.parts().iter().map(KeyPart::kind);
         if let Some(unseen) = kinds.find(|kind| !sight.kinds.contains(kind)) {
             let seen: Vec<_> = sight.kinds.iter().map(|kind| kind.name()).collect();
             let (why, seen) = (sight.why, seen.join(", "));
@@ -197,7 +197,6 @@ impl<'de> Visitor<'de> for AnythingButAnError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use equipoise_hash::key::KeyPart;
 
     const SIGHT: Sight =
         Sight { kinds: &[KeyKind::Client, KeyKind::Sni], why: "it does not read HTTP" };
