@@ -50,13 +50,18 @@
 
 extern crate alloc;
 
+mod anchor;
+mod buckets;
 mod consistent;
 mod exponential;
 mod fallback;
 pub mod jump;
+mod jump_list;
 pub mod key;
 mod maglev;
+mod memento;
 mod mix;
+mod multi_probe;
 mod node;
 mod owners;
 mod points;
@@ -66,9 +71,13 @@ mod rendezvous;
 mod rendezvous_table;
 mod ring;
 
+pub use anchor::Anchor;
 pub use consistent::ConsistentHash;
 pub use equipoise_core::{BackendId, HashKey, Weight};
+pub use jump_list::Jump;
 pub use maglev::Maglev;
+pub use memento::Memento;
+pub use multi_probe::{MultiProbe, Probing};
 pub use node::{BuildError, Node};
 pub use rendezvous::Rendezvous;
 pub use rendezvous_table::RendezvousTable;

@@ -1,5 +1,6 @@
 //! The nodes that keys are spread over.
 
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -117,12 +118,30 @@ pub(crate) fn live(nodes: &[Node]) -> Result<Vec<Live>, BuildError> {
     Ok(all)
 }
 
-/// How many nodes are in one of the lists only, or in both with different weights. Both are by id.
-pub(crate) fn changes(before: &[Live], after: &[Live]) -> usize {
-    let same = |node: &&Live| {
-        let at = before.binary_search_by_key(&node.id, |old| old.id);
-        at.is_ok_and(|at| before[at].weight == node.weight)
-    };
-    let same = after.iter().filter(same).count();
-    before.len().max(after.len()) - same
+/// What differs between two sets of nodes. Who changes its weight leaves and joins.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// By index in the old list: the place among the new nodes, of those that stay as they are.
+    pub(crate) stayed: Vec<Option<usize>>,
+    /// The places among the new nodes of those that join.
+    pub(crate) joined: Vec<usize>,
+    /// How many nodes leave.
+    pub(crate) left: usize,
+}
+
+impl Change {
+    /// From the nodes `before`, of a list of `len`, to those `after`; both are by id.
+    pub(crate) fn new(len: usize, before: &[Live], after: &[Live]) -> Self {
+        let mut change = Self { stayed: vec![None; len], joined: Vec::new(), left: before.len() };
+        for (place, node) in after.iter().enumerate() {
+            match before.binary_search_by_key(&node.id, |old| old.id) {
+                Ok(at) if before[at].weight == node.weight => {
+                    change.stayed[before[at].index as usize] = Some(place);
+                    change.left -= 1;
+                }
+                _ => change.joined.push(place),
+            }
+        }
+        change
+    }
 }

@@ -1,13 +1,12 @@
 //! Rendezvous hashing, run once for each slot of a table.
 
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use equipoise_core::HashKey;
 
 use crate::mix::{mix, spread};
-use crate::node::{Live, changes, live};
+use crate::node::{Change, Live, live};
 use crate::owners::{Owners, TableSize};
 use crate::quota::fill_within_quotas;
 use crate::race::{Newcomers, Race, Time};
@@ -117,26 +116,14 @@ impl RendezvousTable {
     }
 
     /// The table over `nodes` from this one: slots whose owner stays may go to a newcomer that is
-    /// faster, and only those whose owner left are raced for by all. Whoever changes its weight
-    /// leaves and joins.
-    fn changed(&self, nodes: &[Node], live: &[Live]) -> Self {
-        let before = self.race.members();
-        // By old index, who that is now in the race.
-        let (mut stayed, mut joined) = (vec![None; self.nodes.len()], Vec::new());
-        for (place, node) in live.iter().enumerate() {
-            match before.binary_search_by_key(&node.id, |old| old.id) {
-                Ok(at) if before[at].weight == node.weight => {
-                    stayed[before[at].index as usize] = Some(place);
-                }
-                _ => joined.push(place),
-            }
-        }
+    /// faster, and only those whose owner left are raced for by all.
+    fn changed(&self, nodes: &[Node], live: &[Live], change: &Change) -> Self {
         let all = Race::new(live);
-        let newcomers = Newcomers::new(&joined, &all, self.slowest);
+        let newcomers = Newcomers::new(&change.joined, &all, self.slowest);
         let mut slowest = self.slowest;
         let owners = Owners::from_fn(self.size, nodes.len(), |slot| {
             let key = slot_key(slot);
-            let place = match self.owners.get(slot).and_then(|old| stayed[old]) {
+            let place = match self.owners.get(slot).and_then(|old| change.stayed[old]) {
                 Some(owner) => newcomers.challenge(key, &all, owner),
                 None => raced(&all, key, &mut slowest),
             };
@@ -181,11 +168,14 @@ impl ConsistentHash for RendezvousTable {
     fn update(&self, nodes: &[Node]) -> Result<Self, BuildError> {
         let live = live(nodes)?;
         self.size.check_room(live.len())?;
-        let changes = changes(self.race.members(), &live);
+        let change = Change::new(self.nodes.len(), self.race.members(), &live);
         // Starting anew is as quick when much has changed; and quotas depend on everybody.
-        if self.quota.is_some() || self.race.is_empty() || changes * 4 > live.len() {
+        if self.quota.is_some()
+            || self.race.is_empty()
+            || (change.joined.len() + change.left) * 4 > live.len()
+        {
             return Self::build(nodes, self.size, self.quota);
         }
-        Ok(self.changed(nodes, &live))
+        Ok(self.changed(nodes, &live, &change))
     }
 }

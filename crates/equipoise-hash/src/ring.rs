@@ -7,7 +7,7 @@ use equipoise_core::HashKey;
 
 use crate::fallback::jump;
 use crate::mix::{draw, mix, spread};
-use crate::node::{Live, live};
+use crate::node::{Change, Live, live};
 use crate::points::Points;
 use crate::{BuildError, ConsistentHash, Node};
 
@@ -63,34 +63,56 @@ impl Ring {
     /// # Errors
     /// What [`new`](Self::new) refuses, and [`BuildError::OutOfRange`].
     pub fn with_points(nodes: &[Node], points_per_weight: u16) -> Result<Self, BuildError> {
-        let live = Self::check(nodes, points_per_weight)?;
+        let live = check(nodes, points_per_weight)?;
         let points = Points::new(points(&live, points_per_weight).collect());
         Ok(Self { nodes: nodes.into(), points_per_weight, points })
     }
+}
 
-    fn check(nodes: &[Node], points_per_weight: u16) -> Result<Vec<Live>, BuildError> {
-        if !(1..=Self::MAX_POINTS).contains(&points_per_weight) {
-            let (given, max) = (points_per_weight.into(), Self::MAX_POINTS.into());
-            return Err(BuildError::OutOfRange { setting: "points", given, min: 1, max });
-        }
-        let live = live(nodes)?;
-        let sum = live.iter().map(|node| u64::from(node.weight)).sum();
-        let limit = Self::MAX_TOTAL / u64::from(points_per_weight);
-        if sum > limit {
-            return Err(BuildError::WeightsTooLarge { sum, limit });
-        }
-        Ok(live)
+/// The nodes that have points, if there are not too many.
+pub(crate) fn check(nodes: &[Node], points_per_weight: u16) -> Result<Vec<Live>, BuildError> {
+    if !(1..=Ring::MAX_POINTS).contains(&points_per_weight) {
+        let (given, max) = (points_per_weight.into(), Ring::MAX_POINTS.into());
+        return Err(BuildError::OutOfRange { setting: "points", given, min: 1, max });
     }
+    let live = live(nodes)?;
+    let sum = live.iter().map(|node| u64::from(node.weight)).sum();
+    let limit = Ring::MAX_TOTAL / u64::from(points_per_weight);
+    if sum > limit {
+        return Err(BuildError::WeightsTooLarge { sum, limit });
+    }
+    Ok(live)
 }
 
 /// The points of nodes, not in order.
-fn points(nodes: &[Live], per_weight: u16) -> impl Iterator<Item = (u32, u32)> + '_ {
+pub(crate) fn points(nodes: &[Live], per_weight: u16) -> impl Iterator<Item = (u32, u32)> + '_ {
     nodes.iter().flat_map(move |node| {
         let seed = draw(node.id, 2);
         let count = u64::from(node.weight) * u64::from(per_weight);
         let point = move |i: u64| mix(seed.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         (0..count).map(move |i| ((point(i) >> 32) as u32, node.index))
     })
+}
+
+/// The points over `nodes` from those over `old`, of which those that stay are not sorted again.
+pub(crate) fn update(
+    points: &Points<u32>,
+    old: &[Node],
+    nodes: &[Node],
+    per_weight: u16,
+) -> Result<Points<u32>, BuildError> {
+    let live = check(nodes, per_weight)?;
+    let change = Change::new(old.len(), &crate::node::live(old)?, &live);
+    let joined: Vec<Live> = change.joined.iter().map(|&place| live[place]).collect();
+    let mut new: Vec<_> = self::points(&joined, per_weight).collect();
+    // Stable, for points in the same place are in the order of their nodes' ids.
+    new.sort_by_key(|point| point.0);
+    let stay = points.as_slice().iter().filter_map(|&(at, old)| {
+        let place = change.stayed[old as usize]?;
+        Some((at, live[place].index))
+    });
+    let points = merge(stay, new, nodes);
+    Ok(Points::sorted(points))
 }
 
 /// Two sorted lists of points in one.
@@ -129,23 +151,7 @@ impl ConsistentHash for Ring {
 
     /// The result depends on the nodes alone. Points of nodes that stay are not sorted again.
     fn update(&self, nodes: &[Node]) -> Result<Self, BuildError> {
-        let live = Self::check(nodes, self.points_per_weight)?;
-        let before = crate::node::live(&self.nodes)?;
-        let mut now = alloc::vec![u32::MAX; self.nodes.len()];
-        let mut joined = Vec::new();
-        for node in live {
-            match before.binary_search_by_key(&node.id, |old| old.id) {
-                Ok(at) if before[at].weight == node.weight => {
-                    now[before[at].index as usize] = node.index;
-                }
-                _ => joined.push(node),
-            }
-        }
-        let mut new: Vec<_> = points(&joined, self.points_per_weight).collect();
-        // Stable, for points in the same place are in the order of their nodes' ids.
-        new.sort_by_key(|point| point.0);
-        let stay = self.points.as_slice().iter().map(|&(at, old)| (at, now[old as usize]));
-        let points = merge(stay.filter(|&(_, node)| node != u32::MAX), new, nodes);
-        Ok(Self { nodes: nodes.into(), points: Points::sorted(points), ..*self })
+        let points = update(&self.points, &self.nodes, nodes, self.points_per_weight)?;
+        Ok(Self { nodes: nodes.into(), points, ..*self })
     }
 }
