@@ -109,6 +109,32 @@ mod tests {
         }
     }
 
+    /// The same ClientHello with `size` bytes more, in a padding extension (RFC 7685).
+    fn padded(hello: &[u8], size: u16) -> Vec<u8> {
+        let mut padded = hello.to_vec();
+        padded.extend([0, 21].into_iter().chain(size.to_be_bytes()));
+        padded.resize(padded.len() + usize::from(size), 0);
+        let after_session = 5 + 4 + 2 + 32 + 1 + usize::from(hello[43]);
+        let ciphers = u16::from_be_bytes([hello[after_session], hello[after_session + 1]]);
+        let after_ciphers = after_session + 2 + usize::from(ciphers);
+        let extensions = after_ciphers + 1 + usize::from(hello[after_ciphers]);
+        // The lengths of the record, of the message (its last two bytes) and of the extensions.
+        for at in [3, 7, extensions] {
+            let length = u16::from_be_bytes([padded[at], padded[at + 1]]) + 4 + size;
+            padded[at..at + 2].copy_from_slice(&length.to_be_bytes());
+        }
+        padded
+    }
+
+    #[test]
+    fn it_may_be_large() {
+        let large = padded(TLS13, 12_000);
+        assert_eq!(read([&large]), shop());
+        assert_eq!(read(large.chunks(5_000)), shop());
+        assert_eq!(read([in_records_of(999, &large)]), shop());
+        assert_eq!(read([&large[..large.len() - 1]]), Progress::Incomplete);
+    }
+
     #[test]
     fn it_is_incomplete_until_its_last_byte() {
         for hello in [TLS13, TLS12, NO_SNI] {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use equipoise_hash::key::{KeyKind, KeySource};
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Uri};
 use proxy_kit::keys::Sight;
 
@@ -57,7 +58,7 @@ impl KeySource for Seen<'_> {
         if name == "host" {
             return Some(self.host.as_bytes());
         }
-        self.headers.get(name).map(|value| value.as_bytes())
+        self.headers.get(name).map(HeaderValue::as_bytes)
     }
 
     fn cookie(&self, name: &str) -> Option<Cow<'_, [u8]>> {
