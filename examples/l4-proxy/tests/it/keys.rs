@@ -64,11 +64,11 @@ fn hosts_of_a_client_hello_stay_where_they_are() {
     for index in 0..20 {
         let hello = hello_for(index);
         let first = backend_of(&proxy, &hello);
-        assert_eq!(backend_of(&proxy, &hello.to_vec()), first);
+        assert_eq!(backend_of(&proxy, &hello), first);
         used.insert(first);
     }
     assert!(used.len() > 1, "{used:?}");
-    let lower = [&HELLO[..], b"early"].concat();
+    let lower = [HELLO, b"early"].concat();
     assert_eq!(backend_of(&proxy, &lower), backend_of(&proxy, HELLO));
 }
 
