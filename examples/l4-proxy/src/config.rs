@@ -98,7 +98,7 @@ impl Settings {
         let listeners = addresses.into_iter().map(|address| Listener { address, pool: 0 });
         Ok(Self {
             listeners: listeners.collect(),
-            pools: vec![PoolSettings::from_flags(flags)?],
+            pools: vec![PoolSettings::from_flags(flags, SIGHT)?],
             timeouts: Timeouts::default(),
         })
     }

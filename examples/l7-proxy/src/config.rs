@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 impl Cli {
     /// Whether to run the demo: asked for, or nothing else was.
     pub(crate) fn is_demo(&self) -> bool {
-        let Flags { listen, backend, policy: _, config, check } = &self.flags;
+        let Flags { listen, backend, policy: _, key: _, config, check } = &self.flags;
         let nothing = listen.is_empty() && backend.is_empty() && config.is_none() && !check;
         self.demo || nothing
     }
@@ -113,7 +113,7 @@ impl Settings {
     fn from_flags(flags: &Flags) -> Result<Self, StartError> {
         Ok(Self {
             listeners: listeners_from_flags(flags, DEFAULT_LISTEN)?,
-            pools: vec![PoolSettings::from_flags(flags)?],
+            pools: vec![PoolSettings::from_flags(flags, SIGHT)?],
             routes: Routes::all_to_the_first(),
             timeouts: Timeouts::default(),
         })

@@ -20,10 +20,21 @@ pub struct Sight {
 
 /// A secret as it is written: 32 hexadecimal digits, or something else.
 ///
-/// That it is something else is found out later than usual, by [`KeySettings::check`]: an error of
+/// That it is something else is found out later than usual, by [`Written::check`]: an error of
 /// the reader would quote it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret(Option<[u8; 16]>);
+
+/// What is written about a pool's key.
+#[derive(Clone, Debug)]
+pub struct Written<'a> {
+    /// The pool's name; `None` if it is the one that the flags describe.
+    pub section: Option<&'a str>,
+    /// The key.
+    pub key: Option<KeySpec>,
+    /// The secret.
+    pub secret: Option<Secret>,
+}
 
 /// A key that the policy wants and the proxy can see.
 #[derive(Clone, Debug)]
@@ -63,33 +74,36 @@ impl From<&str> for Secret {
     }
 }
 
-impl KeySettings {
-    /// Checks what is written in the section `field` against the policy, which wants a key or does
-    /// not.
+impl Written<'_> {
+    /// Checks it against the policy, which picks by a key or does not, and against what the proxy
+    /// sees.
     ///
     /// # Errors
     /// A key that the policy does not take, or that is not there although it takes one; one that
     /// the proxy can't see; a secret that is none, or that no key needs.
     pub fn check(
-        field: &str,
-        key: Option<KeySpec>,
-        secret: Option<Secret>,
+        self,
         policy: &str,
         needs_key: bool,
         sight: Sight,
-    ) -> Result<Option<Self>, StartError> {
-        let wrong =
-            |name: &str, wrong: String| Err(StartError::new(format!("{field}.{name}"), wrong));
-        let spec = match (key, needs_key) {
+    ) -> Result<Option<KeySettings>, StartError> {
+        let field = |name: &str| match self.section {
+            Some(pool) => format!("pools.{pool}.{name}"),
+            None => format!("--{name}"),
+        };
+        let wrong = |name, wrong: String| Err(StartError::new(field(name), wrong));
+        let spec = match (self.key, needs_key) {
             (Some(spec), true) => spec,
-            (Some(_), false) => {
-                return wrong("key", format!("`{policy}` picks without a key"));
-            }
+            (Some(_), false) => return wrong("key", format!("`{policy}` picks without a key")),
             (None, true) => {
-                let example = "give one, such as \"client\" or { header = \"x-user\" }";
-                return wrong("key", format!("missing: `{policy}` picks by a key; {example}"));
+                let example = match self.section {
+                    Some(_) => "\"client\" or { header = \"x-user\" }",
+                    None => "client or header=x-user",
+                };
+                let missing = format!("missing: `{policy}` picks by a key, such as {example}");
+                return wrong("key", missing);
             }
-            (None, false) if secret.is_some() => {
+            (None, false) if self.secret.is_some() => {
                 return wrong("secret", format!("`{policy}` picks without a key"));
             }
             (None, false) => return Ok(None),
@@ -100,7 +114,7 @@ impl KeySettings {
             let (why, seen) = (sight.why, seen.join(", "));
             return wrong("key", format!("`{unseen}` can't be seen: {why}; allowed are {seen}"));
         }
-        let secret = match secret {
+        let secret = match self.secret {
             None => None,
             Some(Secret(Some(secret))) => Some(secret),
             Some(Secret(None)) => {
@@ -108,9 +122,11 @@ impl KeySettings {
                 return wrong("secret", wanted.to_owned());
             }
         };
-        Ok(Some(Self { spec, secret }))
+        Ok(Some(KeySettings { spec, secret }))
     }
+}
 
+impl KeySettings {
     /// The key at work. Draws a secret if there is none.
     ///
     /// # Errors
@@ -208,8 +224,8 @@ mod tests {
         needs_key: bool,
     ) -> Result<Option<KeySettings>, String> {
         let (key, secret) = (key.map(KeySpec::from), secret.map(Secret::from));
-        KeySettings::check("pools.a", key, secret, "maglev", needs_key, SIGHT)
-            .map_err(|error| error.to_string())
+        let written = Written { section: Some("a"), key, secret };
+        written.check("maglev", needs_key, SIGHT).map_err(|error| error.to_string())
     }
 
     fn client_key(settings: &KeySettings) -> HashKey {
@@ -233,8 +249,8 @@ mod tests {
             (check(None, Some(DIGITS), false), "pools.a.secret: `maglev` picks without a key"),
             (
                 check(None, None, true),
-                "pools.a.key: missing: `maglev` picks by a key; give one, such as \"client\" or { \
-                 header = \"x-user\" }",
+                "pools.a.key: missing: `maglev` picks by a key, such as \"client\" or { header = \
+                 \"x-user\" }",
             ),
             (
                 check(header, None, true),

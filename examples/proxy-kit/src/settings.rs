@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::StartError;
 use crate::backend::BackendSpec;
 use crate::flags::{Flags, parse_listen};
-use crate::keys::{KeySettings, Secret, Sight};
+use crate::keys::{KeySettings, Secret, Sight, Written};
 
 /// `[pools.NAME]`, as it is written.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,7 +48,7 @@ impl PoolSettings {
     ///
     /// # Errors
     /// A name that would spoil the log; no backends; the same backend twice; what
-    /// [`KeySettings::check`] refuses.
+    /// [`Written::check`] refuses.
     pub fn new(name: &str, section: PoolSection, sight: Sight) -> Result<Self, StartError> {
         let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if name.is_empty() || !name.bytes().all(good) {
@@ -56,10 +56,9 @@ impl PoolSettings {
             return Err(StartError::new(format!("pools.{name}"), wrong));
         }
         let PoolSection { policy, key, secret, backends } = section;
-        let field = format!("pools.{name}");
-        let needs_key = policy.policy().needs_key();
-        let key = KeySettings::check(&field, key, secret, policy.name(), needs_key, sight)?;
-        let field = format!("{field}.backends");
+        let written = Written { section: Some(name), key, secret };
+        let key = written.check(policy.name(), policy.policy().needs_key(), sight)?;
+        let field = format!("pools.{name}.backends");
         let name = name.to_owned();
         Self { name, field, policy, key, backends }.with_good_backends()
     }
@@ -95,20 +94,18 @@ impl PoolSettings {
     /// The one pool that the flags describe.
     ///
     /// # Errors
-    /// No backends, or the same backend twice; a policy that picks by a key, which no flag gives.
-    pub fn from_flags(flags: &Flags) -> Result<Self, StartError> {
+    /// No backends, or the same backend twice; what [`Written::check`] refuses.
+    pub fn from_flags(flags: &Flags, sight: Sight) -> Result<Self, StartError> {
         if flags.backend.is_empty() {
             let wrong = "no backends; give --backend HOST:PORT, or --config FILE";
             return Err(StartError::plain(wrong));
         }
         let policy = flags.policy.unwrap_or_default();
-        if policy.policy().needs_key() {
-            let wrong = format!("`{policy}` picks by a key; give it in a --config FILE");
-            return Err(StartError::new("--policy", wrong));
-        }
+        let written = Written { section: None, key: flags.key.clone(), secret: None };
+        let key = written.check(policy.name(), policy.policy().needs_key(), sight)?;
         let (name, field) = (DEFAULT_POOL.to_owned(), "--backend".to_owned());
         let backends = flags.backend.clone();
-        Self { name, field, policy, key: None, backends }.with_good_backends()
+        Self { name, field, policy, key, backends }.with_good_backends()
     }
 
     /// The name.

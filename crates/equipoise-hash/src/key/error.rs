@@ -23,12 +23,24 @@ pub enum KeyError {
         /// The part.
         part: KeyKind,
     },
+    /// The part has no setting, or none in the short form.
+    NoSuchSetting {
+        /// The part.
+        part: KeyKind,
+    },
     /// A table that does not name exactly one part.
     NotOnePart,
     /// No header, cookie or parameter has such a name.
     BadName {
         /// The part.
         part: KeyKind,
+        /// What was given.
+        given: String,
+    },
+    /// Something else than a number.
+    NoNumber {
+        /// The field.
+        field: &'static str,
         /// What was given.
         given: String,
     },
@@ -63,12 +75,16 @@ impl fmt::Display for KeyError {
                 let setting = if *part == KeyKind::Path { "DEPTH" } else { "\"NAME\"" };
                 write!(f, "key: `{part}` alone says too little; give {{ {part} = {setting} }}")
             }
+            Self::NoSuchSetting { part } => write!(f, "key: `{part}` takes no setting here"),
             Self::NotOnePart => {
                 f.write_str("key: a table has one part; put several into a list of tables")
             }
             Self::BadName { part, given } => {
                 let noun = part.noun();
                 write!(f, "key.{part}: `{}` is no name of a {noun}", Beginning(given))
+            }
+            Self::NoNumber { field, given } => {
+                write!(f, "key.{field}: `{}` is no number", Beginning(given))
             }
             Self::OutOfRange { field, given, min, max } => {
                 write!(f, "key.{field}: {given} is out of range; allowed are {min} to {max}")

@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use core::fmt;
+use core::str::FromStr;
 
 use super::value::{Value, first_segments};
 use super::{KeyError, KeySource};
@@ -58,6 +59,15 @@ impl KeyKind {
             Self::Query => "query parameter",
             other => other.name(),
         }
+    }
+}
+
+impl FromStr for KeyKind {
+    type Err = KeyError;
+
+    fn from_str(name: &str) -> Result<Self, KeyError> {
+        let kind = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        kind.ok_or_else(|| KeyError::UnknownPart { given: name.to_string() })
     }
 }
 
@@ -202,6 +212,32 @@ impl KeyPart {
             }
             Part::Sni => Value::host(source.sni()?),
             Part::Connection => Some(Value::ends(source.client()?, source.local()?)),
+        }
+    }
+}
+
+impl FromStr for KeyPart {
+    type Err = KeyError;
+
+    /// The short form, as [`KeySpec`](super::KeySpec) has it.
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let (name, setting) = text.split_once('=').map_or((text, None), |(n, s)| (n, Some(s)));
+        let part: KeyKind = name.parse()?;
+        match (part, setting) {
+            (KeyKind::Client, None) => Ok(Self::client()),
+            (KeyKind::Sni, None) => Ok(Self::sni()),
+            (KeyKind::Connection, None) => Ok(Self::connection()),
+            (KeyKind::Header, Some(name)) => Self::header(name),
+            (KeyKind::Cookie, Some(name)) => Self::cookie(name),
+            (KeyKind::Query, Some(name)) => Self::query(name),
+            (KeyKind::Path, Some(depth)) => match depth.parse() {
+                Ok(depth) => Self::path(in_range("path", depth, u8::MAX)?),
+                Err(_) => Err(KeyError::NoNumber { field: "path", given: depth.to_string() }),
+            },
+            (KeyKind::Client | KeyKind::Sni | KeyKind::Connection, Some(_)) => {
+                Err(KeyError::NoSuchSetting { part })
+            }
+            (_, None) => Err(KeyError::NoSetting { part }),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! what is wrong.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for One {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<KeyPart, E> {
-        match kind(name).map_err(E::custom)? {
+        match name.parse().map_err(E::custom)? {
             KeyKind::Client => Ok(KeyPart::client()),
             KeyKind::Sni => Ok(KeyPart::sni()),
             KeyKind::Connection => Ok(KeyPart::connection()),
@@ -123,17 +123,12 @@ impl<'de> Visitor<'de> for One {
         let Some(name) = table.next_key::<String>()? else {
             return Err(A::Error::custom(KeyError::NotOnePart));
         };
-        let part = table.next_value_seed(Setting(kind(&name).map_err(A::Error::custom)?))?;
+        let part = table.next_value_seed(Setting(name.parse().map_err(A::Error::custom)?))?;
         match table.next_key::<String>()? {
             None => Ok(part),
             Some(_) => Err(A::Error::custom(KeyError::NotOnePart)),
         }
     }
-}
-
-fn kind(name: &str) -> Result<KeyKind, KeyError> {
-    let kind = KeyKind::ALL.into_iter().find(|kind| kind.name() == name);
-    kind.ok_or_else(|| KeyError::UnknownPart { given: name.to_string() })
 }
 
 /// What a table says about a part of this kind.
@@ -176,6 +171,7 @@ fn network(written: &WrittenNetwork) -> Result<KeyPart, KeyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
     use proptest::prelude::*;
 
     fn read(json: &str) -> Result<KeySpec, String> {

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
+use core::str::FromStr;
 
 use super::{AddressForm, HashKey, KeyError, KeyHasher, KeyKind, KeyPart, KeySource};
 
@@ -136,6 +137,28 @@ impl KeySpec {
     }
 }
 
+impl FromStr for KeySpec {
+    type Err = KeyError;
+
+    /// The short form, for a command line: parts with commas between them, each `client`, `sni`,
+    /// `connection`, `header=NAME`, `cookie=NAME`, `query=NAME` or `path=DEPTH`.
+    ///
+    /// ```
+    /// use equipoise_hash::key::{KeyPart, KeySpec};
+    ///
+    /// let spec: KeySpec = "client,header=host".parse()?;
+    /// assert_eq!(spec.parts(), [KeyPart::client(), KeyPart::header("host")?]);
+    /// # Ok::<(), equipoise_hash::key::KeyError>(())
+    /// ```
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let mut parts = Vec::new();
+        for part in text.split(',').take(Self::MAX_PARTS + 1) {
+            parts.push(part.trim().parse()?);
+        }
+        Self::new(parts)
+    }
+}
+
 impl From<KeyPart> for KeySpec {
     fn from(part: KeyPart) -> Self {
         Self { parts: Vec::from([part]) }
@@ -146,7 +169,7 @@ impl From<KeyPart> for KeySpec {
 mod tests {
     use super::*;
     use alloc::borrow::Cow;
-    use alloc::string::String;
+    use alloc::string::{String, ToString};
     use core::net::SocketAddr;
     use proptest::prelude::*;
 
@@ -288,6 +311,38 @@ mod tests {
         assert!(KeyPart::query("a b=ä").is_ok() && KeyPart::query(&long[1..]).is_ok());
         assert!(KeyPart::path(0).is_err());
         assert!(KeyPart::network(33, 64).is_err() && KeyPart::network(32, 0).is_err());
+    }
+
+    #[test]
+    fn the_short_form_says_it_all() {
+        let spec: KeySpec =
+            "client, sni,connection,header=X-A,cookie=b,query=c=d,path=2".parse().unwrap();
+        let parts = [
+            KeyPart::client(),
+            KeyPart::sni(),
+            KeyPart::connection(),
+            KeyPart::header("x-a").unwrap(),
+            KeyPart::cookie("b").unwrap(),
+            KeyPart::query("c=d").unwrap(),
+            KeyPart::path(2).unwrap(),
+        ];
+        assert_eq!(spec.parts(), parts);
+        for (text, named) in [
+            ("", "key: unknown part ``; allowed are client, header"),
+            ("client,", "key: unknown part ``"),
+            ("user", "key: unknown part `user`"),
+            ("header", "key: `header` alone says too little"),
+            ("header=", "key.header: `` is no name"),
+            ("path=0", "key.path: 0 is out of range; allowed are 1 to 255"),
+            ("path=256", "key.path: 256 is out of range"),
+            ("path=two", "key.path: `two` is no number"),
+            ("client=24", "key: `client` takes no setting here"),
+            (&["client"; 9].join(","), "key: too many parts"),
+            (&["client"; 9_999].join(","), "key: too many parts"),
+        ] {
+            let error = text.parse::<KeySpec>().unwrap_err().to_string();
+            assert!(error.contains(named), "{text}: {error}");
+        }
     }
 
     fn address() -> impl Strategy<Value = Option<SocketAddr>> {

@@ -136,6 +136,19 @@ fn proxies_with_the_same_secret_agree() {
 }
 
 #[test]
+fn a_key_may_be_given_by_a_flag() {
+    let backends = NAMES.map(Backend::named);
+    let addresses = backends.each_ref().map(|backend| backend.address.as_str());
+    let flags = ["--policy", "maglev", "--key", "header=x-user,cookie=s"];
+    let proxy = Proxy::over(PROXY, &addresses, &flags);
+    let place = || (0..20).map(|index| backend_of(&proxy, "/", &(user(index) + "Cookie: s=1\r\n")));
+    let placed: Vec<_> = place().collect();
+    assert_eq!(place().collect::<Vec<_>>(), placed);
+    assert!(placed.iter().collect::<BTreeSet<_>>().len() > 1);
+    proxy.logged(&["pools.default.secret: not given"]);
+}
+
+#[test]
 fn wrong_keys_and_secrets_are_refused() {
     let header = "{ header = \"x-user\" }";
     for (key, more, named) in [
@@ -154,8 +167,18 @@ fn wrong_keys_and_secrets_are_refused() {
     let file = ConfigFile::new(SCRATCH, "keyless", text);
     let named = [file.path(), "pools.a.key: missing", "`maglev`", "\"client\""];
     assert_refused(PROXY, &["--config", file.path()], &named);
-    let flags = ["--listen", "127.0.0.1:0", "--backend", "127.0.0.1:81", "--policy", "maglev"];
-    assert_refused(PROXY, &flags, &["--policy", "`maglev`", "--config"]);
+    let flags = |more: &[&'static str]| {
+        [&["--listen", "127.0.0.1:0", "--backend", "127.0.0.1:81"], more].concat()
+    };
+    for (more, named) in [
+        (&["--policy", "maglev"][..], vec!["--key: missing", "`maglev`", "header=x-user"]),
+        (&["--policy", "maglev", "--key", "user"], vec!["--key", "`user`", "client, header"]),
+        (&["--policy", "maglev", "--key", "sni"], vec!["--key", "`sni` can't be seen"]),
+        (&["--key", "client"], vec!["--key", "`round_robin` picks without a key"]),
+    ] {
+        assert_refused(PROXY, &flags(more), &named);
+    }
+    assert_refused(PROXY, &["--config", file.path(), "--key", "client"], &["--config", "--key"]);
 }
 
 #[test]
