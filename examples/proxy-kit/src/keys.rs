@@ -40,7 +40,8 @@ pub struct Written<'a> {
 #[derive(Clone, Debug)]
 pub struct KeySettings {
     spec: KeySpec,
-    secret: Option<[u8; 16]>,
+    /// With the secret that was given, if one was.
+    hasher: Option<KeyHasher>,
 }
 
 /// The key of a pool at work.
@@ -114,15 +115,15 @@ impl Written<'_> {
             let (why, seen) = (sight.why, seen.join(", "));
             return wrong("key", format!("`{unseen}` can't be seen: {why}; allowed are {seen}"));
         }
-        let secret = match self.secret {
+        let hasher = match self.secret {
             None => None,
-            Some(Secret(Some(secret))) => Some(secret),
+            Some(Secret(Some(secret))) => Some(KeyHasher::new(secret)),
             Some(Secret(None)) => {
                 let wanted = "not a text of 32 hexadecimal digits, as `openssl rand -hex 16` makes";
                 return wrong("secret", wanted.to_owned());
             }
         };
-        Ok(Some(KeySettings { spec, secret }))
+        Ok(Some(KeySettings { spec, hasher }))
     }
 }
 
@@ -132,13 +133,17 @@ impl KeySettings {
     /// # Errors
     /// The system has no randomness.
     pub fn start(&self) -> Result<PoolKey, StartError> {
-        let mut secret = self.secret.unwrap_or_default();
-        if self.secret.is_none() {
-            let wrong = |error| StartError::new("random secret", error);
-            getrandom::fill(&mut secret).map_err(wrong)?;
-        }
-        let (spec, hasher) = (self.spec.clone(), KeyHasher::new(secret));
-        Ok(PoolKey { spec, hasher, is_random: self.secret.is_none() })
+        let (spec, is_random) = (self.spec.clone(), self.hasher.is_none());
+        let hasher = match self.hasher {
+            Some(hasher) => hasher,
+            None => {
+                let mut secret = [0; 16];
+                let wrong = |error| StartError::new("random secret", error);
+                getrandom::fill(&mut secret).map_err(wrong)?;
+                KeyHasher::new(secret)
+            }
+        };
+        Ok(PoolKey { spec, hasher, is_random })
     }
 }
 
@@ -267,6 +272,9 @@ mod tests {
         let expected = KeyHasher::new(std::array::from_fn(|index| index as u8));
         assert_eq!(Some(client_key(&good)), expected.key([127, 0, 0, 1]));
         assert_eq!(format!("{:?}", Secret::from(DIGITS)), "Secret");
+        for shown in [format!("{good:?}"), format!("{:?}", good.start().unwrap())] {
+            assert!(shown.contains("Client") && !shown.contains("1, 2"), "{shown}");
+        }
         for bad in ["", "0", &DIGITS[1..], "0001020304050607+80a0b0c0d0e0f00", &"ä".repeat(16)] {
             let error = check(Some(KeyPart::client()), Some(bad), true).unwrap_err();
             assert!(error.starts_with("pools.a.secret: not a text of 32"), "{error}");
