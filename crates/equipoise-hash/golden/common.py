@@ -295,7 +295,6 @@ def main(name, find, cases, drive):
     path = HERE / (name + ".txt")
     servers = find()
     if not servers:
-        print("%s: skipped: no %s is installed (golden/README.md says how to get it)" % (name, name))
         sys.exit(0 if options.check else 1)
 
     first = {}
@@ -322,7 +321,12 @@ def main(name, find, cases, drive):
 
 
 def which(*commands):
-    return [found for command in commands if (found := shutil.which(command))]
+    """Those of the commands that are installed; says which are not."""
+    found = {command: shutil.which(command) for command in commands}
+    for command in commands:
+        if not found[command]:
+            print("%s: skipped: it is not installed (golden/README.md says how)" % command)
+    return [path for path in found.values() if path]
 
 
 def output(*command):
