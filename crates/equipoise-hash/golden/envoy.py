@@ -8,7 +8,8 @@ import socket
 import common
 from common import BASE, Case, FEW, LISTEN, hosts, ports
 
-PREVIOUS = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+TYPES = "type.googleapis.com/envoy.extensions."
+PREVIOUS = TYPES + "retry.host.previous_hosts.v3.PreviousHostsPredicate"
 RING = {"lb_policy": "RING_HASH"}
 MAGLEV = {"lb_policy": "MAGLEV"}
 
@@ -35,7 +36,10 @@ def maglev(**settings):
 
 
 # Envoy takes host names for this only where DNS might have told it the addresses.
-HOSTNAME = {"type": "STRICT_DNS", "common_lb_config": {"consistent_hashing_lb_config": {"use_hostname_for_hashing": True}}}
+HOSTNAME = {
+    "type": "STRICT_DNS",
+    "common_lb_config": {"consistent_hashing_lb_config": {"use_hostname_for_hashing": True}},
+}
 
 # mode, parameter, cluster settings, shapes (all, if none are named)
 MODES = [
@@ -115,13 +119,13 @@ def cluster(number, case):
 
 def listener(name, listens, routes):
     manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": TYPES + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
         "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}]},
         "http_filters": [
             {
                 "name": "router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+                "typed_config": {"@type": TYPES + "filters.http.router.v3.Router"},
             }
         ],
     }
@@ -164,9 +168,10 @@ def config(cases):
     paths = [route for number, case in enumerate(cases) for route in routes(number, case)]
     statuses = (("/fail", 503), ("/", 204))
     empty = [{"match": {"prefix": prefix}, "direct_response": {"status": status}} for prefix, status in statuses]
+    more = ["[::1]:%d" % BASE, "[::1]:%d" % (BASE + 1)] if IPV6 else []
     listeners = [
         listener("all", ["127.0.0.1:%d" % LISTEN], paths),
-        listener("backends", [*ports(50), *hosts(5), *(["[::1]:%d" % BASE, "[::1]:%d" % (BASE + 1)] if IPV6 else [])], empty),
+        listener("backends", [*ports(50), *hosts(5), *more], empty),
     ]
     clusters = [cluster(number, case) for number, case in enumerate(cases)]
     return json.dumps({"static_resources": {"listeners": listeners, "clusters": clusters}}, indent=1)
