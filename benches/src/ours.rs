@@ -89,7 +89,7 @@ fn member<P: Policy>(policy: &P, index: u32, weight: Weight) -> Member {
         let latency = Duration::from_micros(1_000 + u64::from(index));
         tracker.on_sample(&Sample { now: PRIMED, latency, outcome: Outcome::Success });
     }
-    Member { id, weight, load: Load::of(&Arc::new(index)), tracker }
+    Member { id, weight, tier: 0, load: Load::of(&Arc::new(index)), tracker }
 }
 
 /// When the backends of [`Pick`] answered.

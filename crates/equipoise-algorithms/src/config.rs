@@ -1,12 +1,19 @@
 //! Choosing a policy by name.
 
-use alloc::string::{String, ToString};
+mod error;
+mod hash;
+mod settings;
+
+use alloc::string::ToString;
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
 use equipoise_core::BoxPolicy;
 
+pub use self::error::ConfigError;
+pub use self::hash::{HashConfig, TableConfig};
+use self::settings::{SETTINGS, Written};
 use crate::{LeastConn, P2c, PeakEwma, Random, RoundRobin};
 
 /// A policy and its settings, as a configuration gives them.
@@ -21,6 +28,16 @@ use crate::{LeastConn, P2c, PeakEwma, Random, RoundRobin};
 /// | `least_conn` | |
 /// | `p2c` | `choices`: 2 to 16, default 2 |
 /// | `peak_ewma` | `decay_ms`: 1 to 3,600,000, default 10,000; `penalty_ms`: the same, default 5,000 |
+/// | `rendezvous_table` | `slots`: 1 to 16,777,216, default 65,536; `quota`: 0 to 1,000 percent, default none |
+/// | `maglev` | `slots`: the same |
+/// | `ring` | `points` for each unit of weight: 1 to 4,096, default 160 |
+/// | `multi_probe` | `probes`: 1 to 128, default 21; `points`: 1 to 4,096, default 64 |
+/// | `anchor` | `capacity`: 1 to 16,777,216 units of weight, default 1,024 |
+/// | `rendezvous`, `jump`, `memento` | |
+///
+/// Those from `rendezvous_table` on pick by the request's key, and also have `without_key`:
+/// `random` (the default), `round_robin` or `refuse`; and `balance_factor`: 100 to 10,000 percent,
+/// the bound on a backend's share of the requests in flight, default none.
 ///
 /// ```
 /// use equipoise_algorithms::PolicyConfig;
@@ -34,7 +51,8 @@ use crate::{LeastConn, P2c, PeakEwma, Random, RoundRobin};
 /// assert_eq!(
 ///     error.to_string(),
 ///     "policy: unknown name `leastconn`; allowed are round_robin, weighted_round_robin, random, \
-///      least_conn, p2c, peak_ewma"
+///      least_conn, p2c, peak_ewma, rendezvous_table, maglev, ring, rendezvous, multi_probe, anchor, \
+///      memento, jump"
 /// );
 /// # Ok::<(), equipoise_algorithms::ConfigError>(())
 /// ```
@@ -51,11 +69,27 @@ pub enum PolicyConfig {
     P2c(P2c),
     /// [`PeakEwma`]
     PeakEwma(PeakEwma),
+    /// [`Hashed`](crate::Hashed) or [`BoundedLoad`](crate::BoundedLoad)
+    Hash(HashConfig),
 }
 
 /// The names that a configuration may give.
-const NAMES: [&str; 6] =
-    ["round_robin", "weighted_round_robin", "random", "least_conn", "p2c", "peak_ewma"];
+const NAMES: [&str; 14] = [
+    "round_robin",
+    "weighted_round_robin",
+    "random",
+    "least_conn",
+    "p2c",
+    "peak_ewma",
+    "rendezvous_table",
+    "maglev",
+    "ring",
+    "rendezvous",
+    "multi_probe",
+    "anchor",
+    "memento",
+    "jump",
+];
 
 impl PolicyConfig {
     /// All names that a configuration may give.
@@ -71,6 +105,7 @@ impl PolicyConfig {
             Self::LeastConn => "least_conn",
             Self::P2c(_) => "p2c",
             Self::PeakEwma(_) => "peak_ewma",
+            Self::Hash(hash) => hash.table.name(),
         }
     }
 
@@ -82,6 +117,7 @@ impl PolicyConfig {
             Self::LeastConn => BoxPolicy::new(LeastConn::new()),
             Self::P2c(p2c) => BoxPolicy::new(p2c),
             Self::PeakEwma(peak_ewma) => BoxPolicy::new(peak_ewma),
+            Self::Hash(hash) => hash.policy(),
         }
     }
 
@@ -90,9 +126,59 @@ impl PolicyConfig {
         match self {
             Self::P2c(_) => &["choices"],
             Self::PeakEwma(_) => &["decay_ms", "penalty_ms"],
+            Self::Hash(hash) => hash.table.settings(),
             _ => &[],
         }
     }
+
+    /// From what is written.
+    fn read(written: &Written) -> Result<Self, ConfigError> {
+        let config = match written.name.as_str() {
+            "round_robin" | "weighted_round_robin" => Self::RoundRobin,
+            "random" => Self::Random,
+            "least_conn" => Self::LeastConn,
+            "p2c" => Self::P2c(p2c(written)?),
+            "peak_ewma" => Self::PeakEwma(peak_ewma(written)?),
+            "" => return Err(ConfigError::NoName),
+            name => match HashConfig::read(written) {
+                Some(hash) => Self::Hash(hash?),
+                None => return Err(ConfigError::UnknownName { given: name.to_string() }),
+            },
+        };
+        written.refuse_foreign(config.settings())?;
+        Ok(config)
+    }
+
+    /// As it is written, with all settings.
+    #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "serde writes it"))]
+    fn written(&self) -> Written {
+        let mut written = Written::named(self.name());
+        match self {
+            Self::P2c(p2c) => written.set("choices", p2c.choices()),
+            Self::PeakEwma(ewma) => {
+                written.set("decay_ms", ewma.decay().as_millis() as u64);
+                written.set("penalty_ms", ewma.penalty().as_millis() as u64);
+            }
+            Self::Hash(hash) => hash.write(&mut written),
+            _ => {}
+        }
+        written
+    }
+}
+
+fn p2c(written: &Written) -> Result<P2c, ConfigError> {
+    let choices = written.number("choices", (2, P2c::MAX_CHOICES.into()))?;
+    Ok(choices.and_then(|choices| P2c::new(choices as u8)).unwrap_or_default())
+}
+
+fn peak_ewma(written: &Written) -> Result<PeakEwma, ConfigError> {
+    let (min, max) = (PeakEwma::RANGE.start(), PeakEwma::RANGE.end());
+    let range = (min.as_millis() as u64, max.as_millis() as u64);
+    let time =
+        |field, default| Ok(written.number(field, range)?.map_or(default, Duration::from_millis));
+    Ok(PeakEwma::default()
+        .with_decay(time("decay_ms", PeakEwma::DEFAULT_DECAY)?)
+        .with_penalty(time("penalty_ms", PeakEwma::DEFAULT_PENALTY)?))
 }
 
 impl Default for PolicyConfig {
@@ -107,221 +193,12 @@ impl FromStr for PolicyConfig {
 
     /// A name, with the default settings.
     fn from_str(name: &str) -> Result<Self, ConfigError> {
-        Table { name: name.to_string(), ..Table::default() }.try_into()
+        Self::read(&Written::named(name))
     }
 }
 
 impl fmt::Display for PolicyConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// Why a configuration names no policy.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// No policy has this name.
-    UnknownName {
-        /// What was given.
-        given: String,
-    },
-    /// No name was given.
-    NoName,
-    /// No policy has this setting.
-    NoSuchSetting {
-        /// What was given.
-        given: String,
-    },
-    /// The policy does not have this setting; another one has.
-    ForeignSetting {
-        /// The policy.
-        policy: String,
-        /// What was given.
-        given: &'static str,
-        /// What the policy has.
-        allowed: &'static [&'static str],
-    },
-    /// A setting's value is out of range.
-    OutOfRange {
-        /// The setting.
-        field: &'static str,
-        /// What was given.
-        given: u64,
-        /// The smallest value allowed.
-        min: u64,
-        /// The largest value allowed.
-        max: u64,
-    },
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownName { given } => {
-                write!(f, "policy: unknown name `{given}`; allowed are {}", NAMES.join(", "))
-            }
-            Self::NoName => write!(f, "policy.name: missing; allowed are {}", NAMES.join(", ")),
-            Self::NoSuchSetting { given } => {
-                write!(f, "policy.{given}: unknown; allowed are name, {}", SETTINGS.join(", "))
-            }
-            Self::ForeignSetting { policy, given, allowed: [] } => {
-                write!(f, "policy.{given}: `{policy}` has no settings")
-            }
-            Self::ForeignSetting { policy, given, allowed } => {
-                write!(
-                    f,
-                    "policy.{given}: `{policy}` has no such setting; allowed are {}",
-                    allowed.join(", ")
-                )
-            }
-            Self::OutOfRange { field, given, min, max } => {
-                write!(f, "policy.{field}: {given} is out of range; allowed are {min} to {max}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}
-
-/// The long form of a configuration: the name, and every setting that any policy has.
-#[derive(Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-struct Table {
-    name: String,
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    choices: Option<u64>,
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    decay_ms: Option<u64>,
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    penalty_ms: Option<u64>,
-}
-
-/// The names of all settings, in the order of the table.
-const SETTINGS: [&str; 3] = ["choices", "decay_ms", "penalty_ms"];
-
-impl TryFrom<Table> for PolicyConfig {
-    type Error = ConfigError;
-
-    fn try_from(table: Table) -> Result<Self, ConfigError> {
-        let config = match table.name.as_str() {
-            "round_robin" | "weighted_round_robin" => Self::RoundRobin,
-            "random" => Self::Random,
-            "least_conn" => Self::LeastConn,
-            "p2c" => Self::P2c(table.p2c()?),
-            "peak_ewma" => Self::PeakEwma(table.peak_ewma()?),
-            "" => return Err(ConfigError::NoName),
-            _ => return Err(ConfigError::UnknownName { given: table.name }),
-        };
-        table.refuse_foreign_settings(config.settings())?;
-        Ok(config)
-    }
-}
-
-impl Table {
-    #[cfg(feature = "serde")]
-    fn settings_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Option<u64>)> {
-        let Self { name: _, choices, decay_ms, penalty_ms } = self;
-        SETTINGS.into_iter().zip([choices, decay_ms, penalty_ms])
-    }
-
-    fn p2c(&self) -> Result<P2c, ConfigError> {
-        let Some(choices) = self.choices else { return Ok(P2c::default()) };
-        let max = u64::from(P2c::MAX_CHOICES);
-        let error = ConfigError::OutOfRange { field: "choices", given: choices, min: 2, max };
-        u8::try_from(choices).ok().and_then(P2c::new).ok_or(error)
-    }
-
-    fn peak_ewma(&self) -> Result<PeakEwma, ConfigError> {
-        let (min, max) = (PeakEwma::RANGE.start(), PeakEwma::RANGE.end());
-        let (min, max) = (min.as_millis() as u64, max.as_millis() as u64);
-        let in_range = |field, value: Option<u64>, default| match value {
-            None => Ok(default),
-            Some(ms) if (min..=max).contains(&ms) => Ok(Duration::from_millis(ms)),
-            Some(given) => Err(ConfigError::OutOfRange { field, given, min, max }),
-        };
-        Ok(PeakEwma::default()
-            .with_decay(in_range("decay_ms", self.decay_ms, PeakEwma::DEFAULT_DECAY)?)
-            .with_penalty(in_range("penalty_ms", self.penalty_ms, PeakEwma::DEFAULT_PENALTY)?))
-    }
-
-    fn refuse_foreign_settings(&self, allowed: &'static [&'static str]) -> Result<(), ConfigError> {
-        let Self { name: _, choices, decay_ms, penalty_ms } = self;
-        let settings = SETTINGS.into_iter().zip([choices, decay_ms, penalty_ms]);
-        let mut foreign =
-            settings.filter(|(name, value)| value.is_some() && !allowed.contains(name));
-        match foreign.next() {
-            None => Ok(()),
-            Some((given, _)) => {
-                let policy = self.name.clone();
-                Err(ConfigError::ForeignSetting { policy, given, allowed })
-            }
-        }
-    }
-}
-
-impl From<&PolicyConfig> for Table {
-    fn from(config: &PolicyConfig) -> Self {
-        let mut table = Self { name: config.name().to_string(), ..Self::default() };
-        match config {
-            PolicyConfig::P2c(p2c) => table.choices = Some(p2c.choices().into()),
-            PolicyConfig::PeakEwma(ewma) => {
-                table.decay_ms = Some(ewma.decay().as_millis() as u64);
-                table.penalty_ms = Some(ewma.penalty().as_millis() as u64);
-            }
-            _ => {}
-        }
-        table
-    }
-}
-
-#[cfg(feature = "serde")]
-mod serde_form {
-    use super::{ConfigError, PolicyConfig, String, Table, fmt};
-    use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
-    use serde::ser::{Serialize, Serializer};
-
-    impl<'de> Deserialize<'de> for PolicyConfig {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_any(NameOrTable)
-        }
-    }
-
-    impl Serialize for PolicyConfig {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            Table::from(self).serialize(serializer)
-        }
-    }
-
-    struct NameOrTable;
-
-    impl<'de> Visitor<'de> for NameOrTable {
-        type Value = PolicyConfig;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("policy: a name, or a table with `name` and settings")
-        }
-
-        fn visit_str<E: Error>(self, name: &str) -> Result<PolicyConfig, E> {
-            name.parse().map_err(E::custom)
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PolicyConfig, A::Error> {
-            let mut table = Table::default();
-            while let Some(key) = map.next_key::<String>()? {
-                let wrong =
-                    |error: A::Error| A::Error::custom(format_args!("policy.{key}: {error}"));
-                if key == "name" {
-                    table.name = map.next_value().map_err(wrong)?;
-                } else if let Some((_, setting)) =
-                    table.settings_mut().find(|(name, _)| *name == key)
-                {
-                    *setting = Some(map.next_value().map_err(wrong)?);
-                } else {
-                    return Err(A::Error::custom(ConfigError::NoSuchSetting { given: key }));
-                }
-            }
-            table.try_into().map_err(A::Error::custom)
-        }
     }
 }

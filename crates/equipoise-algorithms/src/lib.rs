@@ -38,8 +38,11 @@
 extern crate alloc;
 
 mod alias;
+mod bounded_load;
 mod config;
+mod hashed;
 mod intervals;
+mod keyed;
 mod least_conn;
 mod load_tree;
 mod lottery;
@@ -51,7 +54,9 @@ mod rotation;
 mod round_robin;
 mod schedule;
 
-pub use config::{ConfigError, PolicyConfig};
+pub use bounded_load::{BoundedLoad, BoundedLoadPicker, LoadFactor};
+pub use config::{ConfigError, HashConfig, PolicyConfig, TableConfig};
+pub use hashed::{Hashed, HashedPicker, WithoutKey};
 pub use least_conn::{LeastConn, LeastConnPicker};
 pub use p2c::{P2c, P2cPicker};
 pub use peak_ewma::{PeakEwma, PeakEwmaPicker};

@@ -68,6 +68,7 @@ mod tests {
     fn picker(weights: &[u16]) -> RoundRobinPicker {
         let record = Arc::new(());
         let member = |(i, &weight): (usize, &u16)| Member {
+            tier: 0,
             id: BackendId::new(i as u64),
             weight: Weight::new(weight),
             load: Load::of(&record),

@@ -41,12 +41,12 @@ fn what_is_wrong_is_named_and_what_is_allowed_is_listed() {
         (
             "policy = 'leastconn'",
             "policy: unknown name `leastconn`; allowed are round_robin, weighted_round_robin, \
-             random, least_conn, p2c, peak_ewma",
+             random, least_conn, p2c, peak_ewma, rendezvous_table, maglev, ring, rendezvous, multi_probe, anchor, memento, jump",
         ),
         (
             "policy = { name = 'fastest' }",
             "policy: unknown name `fastest`; allowed are round_robin, weighted_round_robin, \
-             random, least_conn, p2c, peak_ewma",
+             random, least_conn, p2c, peak_ewma, rendezvous_table, maglev, ring, rendezvous, multi_probe, anchor, memento, jump",
         ),
         (
             "policy = { name = 'p2c', choices = 1 }",
@@ -71,12 +71,12 @@ fn what_is_wrong_is_named_and_what_is_allowed_is_listed() {
         ("policy = { name = 'random', choices = 2 }", "policy.choices: `random` has no settings"),
         (
             "policy = { name = 'p2c', choice = 2 }",
-            "policy.choice: unknown; allowed are name, choices, decay_ms, penalty_ms",
+            "policy.choice: unknown; allowed are name, choices, decay_ms, penalty_ms, points, probes, slots, quota, capacity, balance_factor, without_key",
         ),
         (
             "policy = { choices = 2 }",
             "policy.name: missing; allowed are round_robin, weighted_round_robin, random, least_conn, \
-             p2c, peak_ewma",
+             p2c, peak_ewma, rendezvous_table, maglev, ring, rendezvous, multi_probe, anchor, memento, jump",
         ),
         (
             "policy = { name = 'p2c', choices = 'two' }",

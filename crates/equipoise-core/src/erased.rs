@@ -10,6 +10,8 @@ use crate::{BackendId, PickContext, Picker, Policy, Slot, Tracker, View};
 pub trait ErasedPolicy: Send + Sync {
     /// See [`Policy::needs_key`].
     fn needs_key(&self) -> bool;
+    /// See [`Policy::refuses_without_key`].
+    fn refuses_without_key(&self) -> bool;
     /// See [`Policy::track`].
     fn track(&self, id: BackendId) -> Option<Arc<dyn Tracker>>;
     /// See [`Policy::build`]. A `previous` picker of another policy counts as none.
@@ -19,6 +21,10 @@ pub trait ErasedPolicy: Send + Sync {
 impl<P: Policy<Picker: 'static>> ErasedPolicy for P {
     fn needs_key(&self) -> bool {
         Policy::needs_key(self)
+    }
+
+    fn refuses_without_key(&self) -> bool {
+        Policy::refuses_without_key(self)
     }
 
     fn track(&self, id: BackendId) -> Option<Arc<dyn Tracker>> {
@@ -54,6 +60,10 @@ impl Policy for BoxPolicy {
 
     fn needs_key(&self) -> bool {
         self.0.needs_key()
+    }
+
+    fn refuses_without_key(&self) -> bool {
+        self.0.refuses_without_key()
     }
 
     fn track(&self, id: BackendId) -> Option<Arc<dyn Tracker>> {

@@ -49,6 +49,8 @@ pub enum Reason {
         /// The limit that was hit.
         limit: u32,
     },
+    /// Its policy would rather have the request elsewhere: it has its bounded share already.
+    OverShare,
     /// It is a backup of this tier, and a better tier has served the request.
     Backup {
         /// Its tier; 0 is the best.
@@ -79,6 +81,7 @@ impl fmt::Display for Reason {
             Self::WeightZero => f.write_str("weight 0"),
             Self::Tried => f.write_str("tried before"),
             Self::Full { limit } => write!(f, "full: {limit} in flight"),
+            Self::OverShare => f.write_str("over its share"),
             Self::Backup { tier } => write!(f, "backup (tier {tier})"),
         }
     }

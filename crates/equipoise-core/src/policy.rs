@@ -47,6 +47,12 @@ pub trait Policy: Send + Sync {
         false
     }
 
+    /// Whether a request without a key is refused. Where it is not, the policy picks for it in some
+    /// other way.
+    fn refuses_without_key(&self) -> bool {
+        false
+    }
+
     /// What the policy keeps about a backend that joins, if anything. It lives as long as the
     /// backend, over every update, and hears of each of its requests. [`build`](Self::build) finds
     /// it in [`Member::tracker`].
@@ -67,7 +73,8 @@ pub trait Policy: Send + Sync {
 ///
 /// # The contract
 /// * [`pick`](Self::pick) returns a slot that the [`View`] admitted and that is not in
-///   [`PickContext::tried`]; `None` if and only if there is no such slot.
+///   [`PickContext::tried`]; `None` if and only if there is no such slot. (A request without a key
+///   does not come here if the policy [refuses](Policy::refuses_without_key) it.)
 /// * It never blocks, allocates, panics or reads a clock.
 /// * It is up to the policy whether its shares follow the weights of the admitted backends.
 ///
@@ -80,17 +87,27 @@ pub trait Picker: Any + Send + Sync {
 /// What a policy keeps about one backend, and what it hears of the backend's requests.
 ///
 /// A pool calls these from whichever thread a request is on. Each request that was picked calls
-/// [`on_begin`](Self::on_begin) once and [`on_end`](Self::on_end) once, whatever happens to it;
-/// [`on_sample`](Self::on_sample) comes between, if the request came to an end of its own.
+/// [`try_begin`](Self::try_begin) or [`on_begin`](Self::on_begin) once and [`on_end`](Self::on_end)
+/// once, whatever happens to it; [`on_sample`](Self::on_sample) comes between, if the request came to
+/// an end of its own.
 pub trait Tracker: Any + Send + Sync {
-    /// Whether [`on_begin`](Self::on_begin) and [`on_end`](Self::on_end) are to be called. Asked
+    /// Whether the tracker hears of begins and ends. Asked
     /// once, when the backend joins; say `false` where they do nothing, and requests don't pay for
     /// the calls.
     fn counts_requests(&self) -> bool {
         true
     }
 
-    /// A request was picked for the backend.
+    /// A request is about to go to the backend. `false` sends it elsewhere as long as there is anybody
+    /// else, and then nothing has begun; so a policy can keep a bound exactly that several workers
+    /// push against at a time.
+    fn try_begin(&self) -> bool {
+        self.on_begin();
+        true
+    }
+
+    /// A request goes to the backend, whatever the tracker says: nobody else is left, or it is
+    /// bound to this one.
     fn on_begin(&self) {}
 
     /// A request ended, or was given up.
@@ -114,6 +131,8 @@ pub struct Member {
     pub id: BackendId,
     /// The configured weight. [`View::admitted`] has the one to use.
     pub weight: Weight,
+    /// The tier that it belongs to. [`View::tier`] is the one that a picker is built for.
+    pub tier: u8,
     /// Its requests in flight.
     pub load: Load,
     /// What the policy made in [`Policy::track`].
@@ -133,6 +152,7 @@ impl core::fmt::Debug for Member {
         f.debug_struct("Member")
             .field("id", &self.id)
             .field("weight", &self.weight)
+            .field("tier", &self.tier)
             .field("load", &self.load)
             .finish_non_exhaustive()
     }

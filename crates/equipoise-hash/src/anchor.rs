@@ -67,13 +67,17 @@ struct Bucket {
 }
 
 impl Anchor {
-    /// The nodes, with room for as many buckets again.
+    /// Buckets that there is room for, where neither nodes nor a capacity are given.
+    pub const DEFAULT_CAPACITY: usize = 1_024;
+
+    /// The nodes, with room for as many buckets again, and for 1,024 at least.
     ///
     /// # Errors
     /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`], more than 2²⁴ in sum.
     pub fn new(nodes: &[Node]) -> Result<Self, BuildError> {
         let sum: usize = nodes.iter().map(|node| usize::from(node.weight.get())).sum();
-        Self::with_capacity(nodes, (2 * sum).clamp(16, crate::buckets::MAX_BUCKETS as usize))
+        let most = crate::buckets::MAX_BUCKETS as usize;
+        Self::with_capacity(nodes, (2 * sum).clamp(Self::DEFAULT_CAPACITY, most))
     }
 
     /// The nodes, with room for so many buckets in all: 1 to 2²⁴.
@@ -170,6 +174,14 @@ impl Anchors {
             bucket = next;
         }
         (self.there() > 0).then_some(at as u32)
+    }
+}
+
+impl Default for Anchor {
+    /// A table of no nodes, with the default settings.
+    fn default() -> Self {
+        let capacity = Self::DEFAULT_CAPACITY;
+        Self { buckets: Buckets::free(capacity), anchors: Anchors::new(capacity, 0) }
     }
 }
 

@@ -46,13 +46,20 @@ impl Jump {
     /// # Errors
     /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`], more than 2²⁴ in sum.
     pub fn new(nodes: &[Node]) -> Result<Self, BuildError> {
-        Self { buckets: Buckets::free(0) }.update(nodes)
+        Self::default().update(nodes)
     }
 
     #[inline(always)]
     fn at(&self, hash: u64) -> Option<usize> {
         let count = self.buckets.owners.len() as u32;
         if count == 0 { None } else { self.buckets.owner(jump_back(hash, count)) }
+    }
+}
+
+impl Default for Jump {
+    /// A table of no nodes, with the default settings.
+    fn default() -> Self {
+        Self { buckets: Buckets::free(0) }
     }
 }
 

@@ -43,7 +43,8 @@
 //!
 //! # Features
 //! * `serde`: the structures whose answers depend on the order in which nodes came and went
-//!   ([`Jump`], [`Anchor`], [`Memento`]) can be stored and read back. Off by default.
+//!   ([`Jump`], [`Anchor`], [`Memento`]) can be stored and read back, and a
+//!   [`KeySpec`](key::KeySpec) reads and writes what people write. Off by default.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -51,11 +52,13 @@ extern crate alloc;
 
 mod anchor;
 mod buckets;
+pub mod compat;
 mod consistent;
 mod exponential;
 mod fallback;
 pub mod jump;
 mod jump_list;
+pub mod key;
 mod maglev;
 mod memento;
 mod mix;

@@ -171,6 +171,13 @@ fn turns(nodes: &[Live], count: usize) -> Vec<usize> {
     turns.into_iter().map(|(_, place)| place).take(count).collect()
 }
 
+impl Default for Maglev {
+    /// A table of no nodes, with the default settings.
+    fn default() -> Self {
+        Self { nodes: Box::default(), size: TableSize::DEFAULT, owners: Owners::none() }
+    }
+}
+
 impl ConsistentHash for Maglev {
     fn nodes(&self) -> &[Node] {
         &self.nodes

@@ -67,7 +67,7 @@ impl Memento {
     /// # Errors
     /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`], more than 2²⁴ in sum.
     pub fn new(nodes: &[Node]) -> Result<Self, BuildError> {
-        Self { buckets: Buckets::free(0), row: Row::default() }.update(nodes)
+        Self::default().update(nodes)
     }
 
     #[inline(always)]
@@ -120,6 +120,13 @@ impl Row {
             heir = next;
         }
         Some(bucket)
+    }
+}
+
+impl Default for Memento {
+    /// A table of no nodes, with the default settings.
+    fn default() -> Self {
+        Self { buckets: Buckets::free(0), row: Row::default() }
     }
 }
 

@@ -99,6 +99,14 @@ impl MultiProbe {
     }
 }
 
+impl Default for MultiProbe {
+    /// A table of no nodes, with the default settings.
+    fn default() -> Self {
+        let points = Points::new(alloc::vec::Vec::new());
+        Self { nodes: Box::default(), settings: Probing::default(), points }
+    }
+}
+
 impl ConsistentHash for MultiProbe {
     fn nodes(&self) -> &[Node] {
         &self.nodes

@@ -49,6 +49,13 @@ impl Rendezvous {
     }
 }
 
+impl Default for Rendezvous {
+    /// A table of no nodes, with the default settings.
+    fn default() -> Self {
+        Self { nodes: Box::default(), race: Race::new(&[]) }
+    }
+}
+
 impl ConsistentHash for Rendezvous {
     fn nodes(&self) -> &[Node] {
         &self.nodes

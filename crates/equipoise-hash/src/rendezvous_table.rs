@@ -61,6 +61,9 @@ pub struct RendezvousTable {
 }
 
 impl RendezvousTable {
+    /// The largest quota, in percent over the share.
+    pub const MAX_QUOTA: u16 = 1_000;
+
     /// The table of these nodes, with 65,536 slots.
     ///
     /// # Errors
@@ -88,9 +91,14 @@ impl RendezvousTable {
     /// # Errors
     /// [`BuildError::OutOfRange`]: at most 1,000 percent.
     pub fn with_quota(&self, percent: u16) -> Result<Self, BuildError> {
-        if percent > 1_000 {
+        if percent > Self::MAX_QUOTA {
             let given = percent.into();
-            return Err(BuildError::OutOfRange { setting: "quota", given, min: 0, max: 1_000 });
+            return Err(BuildError::OutOfRange {
+                setting: "quota",
+                given,
+                min: 0,
+                max: Self::MAX_QUOTA.into(),
+            });
         }
         Self::build(&self.nodes, self.size, Some(percent))
     }
@@ -143,6 +151,14 @@ fn raced(race: &Race, key: u64, slowest: &mut Time) -> usize {
 /// The key that nodes race with for a slot.
 pub(crate) const fn slot_key(slot: usize) -> u64 {
     mix(slot as u64 ^ 0xa409_3822_299f_31d0)
+}
+
+impl Default for RendezvousTable {
+    /// A table of no nodes, with the default settings.
+    fn default() -> Self {
+        let (nodes, race, owners) = (Box::default(), Race::new(&[]), Owners::none());
+        Self { nodes, size: TableSize::DEFAULT, quota: None, race, owners, slowest: Time::ZERO }
+    }
 }
 
 impl ConsistentHash for RendezvousTable {

@@ -134,6 +134,14 @@ fn merge(
     merged
 }
 
+impl Default for Ring {
+    /// A table of no nodes, with the default settings.
+    fn default() -> Self {
+        let points = Points::new(Vec::new());
+        Self { nodes: Box::default(), points_per_weight: Self::DEFAULT_POINTS, points }
+    }
+}
+
 impl ConsistentHash for Ring {
     fn nodes(&self) -> &[Node] {
         &self.nodes

@@ -13,6 +13,8 @@ pub enum PickError {
     /// There are backends, but none takes new requests: all are down, draining, disabled or of
     /// weight 0.
     NoneAdmitted,
+    /// The policy picks by a key, refuses requests that have none, and this one has none.
+    NoKey,
     /// Some backends take new requests, but not this one: it has tried them, or they are full. Each
     /// was full when it was looked at; where places come and go, one may be free again by now.
     Exhausted {
@@ -28,6 +30,7 @@ impl fmt::Display for PickError {
         match self {
             Self::NoBackends => f.write_str("the pool has no backends"),
             Self::NoneAdmitted => f.write_str("no backend takes new requests"),
+            Self::NoKey => f.write_str("the request has no key to pick a backend by"),
             Self::Exhausted { tried, full } => {
                 write!(f, "no backend is left: {tried} tried, {full} full")
             }

@@ -32,17 +32,28 @@ struct Start(u64);
 
 impl Start {
     const PLACED: u64 = 1 << 63;
+    const NEVER_BEGAN: u64 = 1 << 62;
+    const TIME: u64 = Self::NEVER_BEGAN - 1;
 
-    /// A time later than 292 years after the epoch counts as that.
+    /// A time later than 146 years after the epoch counts as that.
     #[inline]
     fn new(since: Instant, entry: Entry) -> Self {
         let placed = if entry == Entry::Placed { Self::PLACED } else { 0 };
-        Self(since.as_nanos().min(Self::PLACED - 1) | placed)
+        Self(since.as_nanos().min(Self::TIME) | placed)
     }
 
     #[inline]
     const fn since(self) -> Instant {
-        Instant::from_nanos(self.0 & !Self::PLACED)
+        Instant::from_nanos(self.0 & Self::TIME)
+    }
+
+    const fn never_began(self) -> Self {
+        Self(self.0 | Self::NEVER_BEGAN)
+    }
+
+    #[inline]
+    const fn began(self) -> bool {
+        self.0 & Self::NEVER_BEGAN == 0
     }
 
     #[inline]
@@ -51,18 +62,51 @@ impl Start {
     }
 }
 
+/// Why a backend does not get the request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refused {
+    /// It has no place.
+    Full,
+    /// The policy would rather have it elsewhere.
+    ByPolicy,
+}
+
 impl<B> Lease<B> {
-    /// Takes a place on the backend; `None` if it is full.
+    /// Takes a place on the backend.
     #[inline]
-    pub(crate) fn take(seat: &Seat<B>, since: Instant) -> Option<Self> {
-        let record = &seat.owner.0;
-        let entry = if seat.limited { record.places.enter()? } else { Entry::Free };
-        let lease = Self { record: Arc::clone(record), start: Start::new(since, entry) };
+    pub(crate) fn take(seat: &Seat<B>, since: Instant) -> Result<Self, Refused> {
+        let lease = Self::enter(seat, since).ok_or(Refused::Full)?;
         // Should it panic, the lease gives back what it took.
+        if let Some(counter) = lease.record.counter()
+            && !counter.try_begin()
+        {
+            return Err(lease.turned_away());
+        }
+        Ok(lease)
+    }
+
+    /// Takes a place on the backend, whatever the policy says; `None` if it is full.
+    #[cold]
+    pub(crate) fn insist(seat: &Seat<B>, since: Instant) -> Option<Self> {
+        let lease = Self::enter(seat, since)?;
         if let Some(counter) = lease.record.counter() {
             counter.on_begin();
         }
         Some(lease)
+    }
+
+    #[inline]
+    fn enter(seat: &Seat<B>, since: Instant) -> Option<Self> {
+        let record = &seat.owner.0;
+        let entry = if seat.limited { record.places.enter()? } else { Entry::Free };
+        Some(Self { record: Arc::clone(record), start: Start::new(since, entry) })
+    }
+
+    /// The request has not begun, and so does not end.
+    #[cold]
+    fn turned_away(mut self) -> Refused {
+        self.start = self.start.never_began();
+        Refused::ByPolicy
     }
 
     /// The backend's id: for the log, and for the list of tried ones if the request has to go
@@ -123,7 +167,9 @@ impl<B> Drop for Lease<B> {
     #[inline(always)]
     fn drop(&mut self) {
         self.record.places.leave(self.start.entry());
-        if let Some(counter) = self.record.counter() {
+        if let Some(counter) = self.record.counter()
+            && self.start.began()
+        {
             counter.on_end();
         }
     }

@@ -5,6 +5,7 @@ use equipoise_core::{
     Turn,
 };
 
+use crate::lease::Refused;
 use crate::snapshot::{Snapshot, Tier};
 use crate::{Lease, PickError, Request};
 
@@ -23,6 +24,7 @@ pub(crate) fn pick<B, K: Picker>(
     // Nearly every request: no pin, nothing tried, and the first choice has a place.
     if request.tried().is_empty()
         && request.pin().is_none()
+        && (!snapshot.needs_key || request.key().is_some())
         && let Some(tier) = snapshot.active_tier()
     {
         let mut context =
@@ -30,16 +32,16 @@ pub(crate) fn pick<B, K: Picker>(
         if let Some(slot) = tier.picker.pick(&mut context)
             && let Some(seat) = snapshot.roster.seats.get(slot.index())
         {
-            if let Some(lease) = Lease::take(seat, request.now()) {
-                return Ok(lease);
-            }
-            return search(snapshot, *request, rng, turn, Some(slot));
+            return match Lease::take(seat, request.now()) {
+                Ok(lease) => Ok(lease),
+                Err(why) => search(snapshot, *request, rng, turn, Some((slot, why))),
+            };
         }
     }
     search(snapshot, *request, rng, turn, None)
 }
 
-/// Goes on where the fast path ended: with the backend that it found full, if it did. Takes the
+/// Goes on where the fast path ended: with the backend that turned it away, if one did. Takes the
 /// request by value: were its address taken, it could not stay in registers.
 #[cold]
 #[inline(never)]
@@ -48,10 +50,12 @@ fn search<B, K: Picker>(
     request: Request<'_>,
     rng: &mut Rng,
     turn: Turn<'_>,
-    full: Option<Slot>,
+    refused: Option<(Slot, Refused)>,
 ) -> Result<Lease<B>, PickError> {
     let mut search = Search::new(snapshot, &request, rng, turn);
-    search.avoid.extend(full);
+    if let Some((slot, why)) = refused {
+        search.pass_over(slot, why);
+    }
     search.run(None)
 }
 
@@ -78,6 +82,8 @@ struct Search<'a, B, K> {
     /// Slots not to be picked: tried ones first, then those found full.
     avoid: SlotSet,
     tried: usize,
+    /// The first slot that only the policy refused.
+    unwelcome: Option<Slot>,
     pinned: bool,
 }
 
@@ -93,7 +99,7 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
         avoid
             .extend(request.tried().iter().filter_map(|id| snapshot.roster.slots.get(id).copied()));
         let tried = avoid.len();
-        Self { snapshot, request, rng, turn, avoid, tried, pinned: false }
+        Self { snapshot, request, rng, turn, avoid, tried, unwelcome: None, pinned: false }
     }
 
     fn run(&mut self, mut considered: Option<&mut Vec<Considered>>) -> Result<Lease<B>, PickError> {
@@ -101,6 +107,9 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
             return Ok(lease);
         }
         let snapshot = self.snapshot;
+        if snapshot.needs_key && self.request.key().is_none() && !snapshot.roster.seats.is_empty() {
+            return Err(PickError::NoKey);
+        }
         for tier in snapshot.live_tiers() {
             for _ in self.avoid.len()..self.tried + ASKED {
                 let mut context = PickContext::new(self.rng, self.turn.reborrow())
@@ -117,11 +126,17 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
                     return Ok(lease);
                 }
             }
-            if let Some(lease) = self.scan(tier) {
+            if let Some(lease) = self.scan(tier).or_else(|| self.insist()) {
                 return Ok(lease);
             }
         }
         Err(self.error())
+    }
+
+    /// What a policy would rather not do is better than to turn a request away.
+    fn insist(&mut self) -> Option<Lease<B>> {
+        let seat = self.snapshot.roster.seats.get(self.unwelcome.take()?.index())?;
+        Lease::insist(seat, self.request.now())
     }
 
     fn take_pinned(&mut self) -> Option<Lease<B>> {
@@ -130,19 +145,26 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
         if standing.admission == Admission::Never || self.avoid.contains(slot) {
             return None;
         }
-        let lease = self.take(slot)?;
-        self.pinned = true;
-        Some(lease)
+        let seat = self.snapshot.roster.seats.get(slot.index())?;
+        let lease = Lease::insist(seat, self.request.now());
+        match lease {
+            Some(_) => self.pinned = true,
+            None => self.pass_over(slot, Refused::Full),
+        }
+        lease
     }
 
     /// Takes a place; a backend that has none is avoided from then on.
     fn take(&mut self, slot: Slot) -> Option<Lease<B>> {
         let seat = self.snapshot.roster.seats.get(slot.index())?;
-        let lease = Lease::take(seat, self.request.now());
-        if lease.is_none() {
-            self.avoid.insert(slot);
+        Lease::take(seat, self.request.now()).map_err(|why| self.pass_over(slot, why)).ok()
+    }
+
+    fn pass_over(&mut self, slot: Slot, why: Refused) {
+        self.avoid.insert(slot);
+        if why == Refused::ByPolicy {
+            self.unwelcome.get_or_insert(slot);
         }
-        lease
     }
 
     /// Whoever has a place, from anywhere in the tier.
@@ -150,11 +172,14 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
         let start = self.rng.below(tier.admitted.len() as u32) as usize;
         let (before, after) = tier.admitted.split_at(start);
         for &slot in after.iter().chain(before) {
-            if !self.avoid.contains(slot)
-                && let Some(lease) =
-                    Lease::take(&self.snapshot.roster.seats[slot.index()], self.request.now())
-            {
-                return Some(lease);
+            if self.avoid.contains(slot) {
+                continue;
+            }
+            let seat = &self.snapshot.roster.seats[slot.index()];
+            match Lease::take(seat, self.request.now()) {
+                Ok(lease) => return Some(lease),
+                Err(Refused::ByPolicy) => _ = self.unwelcome.get_or_insert(slot),
+                Err(Refused::Full) => {}
             }
         }
         None
@@ -199,8 +224,10 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
                 Some(Reason::Tried)
             } else if let Some(reason) = standing.reason {
                 Some(reason)
-            } else if self.avoid.contains(slot) || places.is_full() {
+            } else if places.is_full() || (self.avoid.contains(slot) && limit > 0) {
                 Some(Reason::Full { limit })
+            } else if self.avoid.contains(slot) {
+                Some(Reason::OverShare)
             } else {
                 let backup = used_tier.is_some_and(|used| standing.tier > used);
                 backup.then_some(Reason::Backup { tier: standing.tier })

@@ -67,6 +67,7 @@ impl<B> Entry<B> {
         Member {
             id: self.id(),
             weight: self.settings.weight,
+            tier: self.settings.tier,
             load: self.load.clone(),
             tracker: self.owner.0.tracker.clone(),
         }
@@ -209,12 +210,13 @@ impl<B: Send + Sync + 'static> Registry<B> {
                 slots: self.slots.clone(),
             }),
         };
-        let same_weights = |members: &[Member]| {
-            let mut pairs = self.entries.iter().zip(members);
-            pairs.all(|(entry, member)| entry.settings.weight == member.weight)
+        let same_settings = |members: &[Member]| {
+            self.entries.iter().zip(members).all(|(entry, member)| {
+                entry.settings.weight == member.weight && entry.settings.tier == member.tier
+            })
         };
         let members = match previous {
-            Some(p) if Arc::ptr_eq(&p.roster, &roster) && same_weights(&p.members) => {
+            Some(p) if Arc::ptr_eq(&p.roster, &roster) && same_settings(&p.members) => {
                 Arc::clone(&p.members)
             }
             _ => self.entries.iter().map(Entry::member).collect(),
@@ -240,7 +242,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
             Tier { number, admitted: admitted.into(), picker }
         };
         let tiers = admitted.into_iter().map(tier).collect();
-        Snapshot::new(roster, members, standings, tiers)
+        Snapshot::new(roster, members, standings, tiers, policy.refuses_without_key())
     }
 
     /// Whether the present state is another than that of `snapshot`.

@@ -18,6 +18,8 @@ pub(crate) struct Snapshot<B, K> {
     tiers: Box<[Tier<K>]>,
     /// The first of them that has somebody to pick, if any does.
     active: usize,
+    /// Whether a request without a key is refused.
+    pub(crate) needs_key: bool,
 }
 
 /// Who is in the pool, by slot. Snapshots share it until a backend joins or leaves.
@@ -57,9 +59,10 @@ impl<B, K> Snapshot<B, K> {
         members: Arc<[Member]>,
         standings: Box<[Standing]>,
         tiers: Box<[Tier<K>]>,
+        needs_key: bool,
     ) -> Self {
         let live = tiers.iter().position(|tier| !tier.admitted.is_empty());
-        Self { roster, members, standings, active: live.unwrap_or(tiers.len()), tiers }
+        Self { roster, members, standings, active: live.unwrap_or(tiers.len()), tiers, needs_key }
     }
 
     /// The tier that new requests go to.

@@ -12,6 +12,8 @@ use proxy_kit::settings::{
 use proxy_kit::{StartError, file};
 use serde::Deserialize;
 
+use crate::seen::SIGHT;
+
 /// A TCP proxy.
 #[derive(Debug, Parser)]
 #[command(name = crate::NAME, version)]
@@ -40,13 +42,16 @@ pub(crate) struct Listener {
 pub(crate) struct Timeouts {
     /// For a connection to a backend.
     pub(crate) connect: Duration,
+    /// For a client's ClientHello, where the pool picks by it.
+    pub(crate) first_bytes: Duration,
     /// For open connections at shutdown.
     pub(crate) shutdown: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(2), shutdown: Duration::from_secs(30) }
+        let two = Duration::from_secs(2);
+        Self { connect: two, first_bytes: two, shutdown: Duration::from_secs(30) }
     }
 }
 
@@ -75,6 +80,7 @@ struct ListenerSection {
 #[serde(deny_unknown_fields)]
 struct TimeoutSection {
     connect_ms: Option<u64>,
+    first_bytes_ms: Option<u64>,
     shutdown_ms: Option<u64>,
 }
 
@@ -92,7 +98,7 @@ impl Settings {
         let listeners = addresses.into_iter().map(|address| Listener { address, pool: 0 });
         Ok(Self {
             listeners: listeners.collect(),
-            pools: vec![PoolSettings::from_flags(flags)?],
+            pools: vec![PoolSettings::from_flags(flags, SIGHT)?],
             timeouts: Timeouts::default(),
         })
     }
@@ -104,7 +110,7 @@ impl Settings {
 
     fn check(file: File) -> Result<Self, StartError> {
         let addresses = listeners(file.listeners.iter().map(|listener| listener.address.as_str()))?;
-        let pools = PoolSettings::all(file.pools)?;
+        let pools = PoolSettings::all(file.pools, SIGHT)?;
         let mut listeners = Vec::new();
         for (index, (section, address)) in file.listeners.iter().zip(addresses).enumerate() {
             let field = format!("listeners[{index}].pool");
@@ -115,6 +121,11 @@ impl Settings {
         let given = file.timeouts;
         let timeouts = Timeouts {
             connect: millis("timeouts.connect_ms", given.connect_ms, default.connect)?,
+            first_bytes: millis(
+                "timeouts.first_bytes_ms",
+                given.first_bytes_ms,
+                default.first_bytes,
+            )?,
             shutdown: millis("timeouts.shutdown_ms", given.shutdown_ms, default.shutdown)?,
         };
         Ok(Self { listeners, pools, timeouts })

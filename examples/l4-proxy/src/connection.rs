@@ -1,38 +1,48 @@
 //! One client: a backend that can be reached, then the relay.
 
+use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use equipoise_core::{Clock, Failure, Outcome};
+use equipoise_core::{Clock, Failure, HashKey, Outcome};
+use equipoise_hash::key::KeyKind;
 use equipoise_pool::{Lease, PickError, Request};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::connect::Backend;
 use proxy_kit::pools::NamedPool;
 use tokio::net::TcpStream;
 
+use crate::config::Timeouts;
 use crate::connection_log::ConnectionLog;
+use crate::first_bytes::FirstBytes;
 use crate::relay::{End, relay};
+use crate::seen::Seen;
 
 /// What the connections of a pool share.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) pool: NamedPool<Backend>,
     pub(crate) clock: Monotonic,
-    pub(crate) connect_limit: Duration,
+    pub(crate) timeouts: Timeouts,
 }
 
 impl Service {
     /// Serves a connection to its end.
-    pub(crate) async fn serve(&self, client: TcpStream, from: SocketAddr) {
+    pub(crate) async fn serve(&self, mut client: TcpStream, from: SocketAddr) {
         let mut log = ConnectionLog::new(self.clock, from, &self.pool.name);
-        let (lease, backend) = match self.reach(&mut log).await {
+        let Ok(first) = self.first_bytes(&mut client).await else {
+            return log.end(&End::BrokenByClient);
+        };
+        let local = client.local_addr().ok();
+        let seen = Seen { client: from, local, sni: first.sni.as_deref() };
+        let key = self.pool.key.as_ref().and_then(|key| key.of(&seen));
+        let (lease, backend) = match self.reach(key, &mut log).await {
             Ok(reached) => reached,
             Err(error) => return log.end(&error),
         };
         // How long it took to reach the backend says something about it; how long the client then
         // stays does not.
         let latency = self.clock.now().since(lease.since());
-        let end = relay(client, backend, &log.bytes).await;
+        let end = relay(client, first.bytes, backend, &log.bytes).await;
         let outcome = match end {
             End::Closed => Some(Outcome::Success),
             End::BrokenByBackend => Some(Outcome::Failure(Failure::Reset)),
@@ -44,18 +54,33 @@ impl Service {
         log.end(&end);
     }
 
+    /// What the client says first, if the pool's key is made from that. If not, nothing is read:
+    /// the client may wait for the backend to say something.
+    async fn first_bytes(&self, client: &mut TcpStream) -> io::Result<FirstBytes> {
+        match &self.pool.key {
+            Some(key) if key.looks_at(KeyKind::Sni) => {
+                FirstBytes::read(client, self.timeouts.first_bytes).await
+            }
+            _ => Ok(FirstBytes::default()),
+        }
+    }
+
     /// Connects to a backend, and to the next one if it can't be reached. Nothing of the client's
     /// has been sent yet, so any of them will do.
     async fn reach(
         &self,
+        key: Option<HashKey>,
         log: &mut ConnectionLog,
     ) -> Result<(Lease<Backend>, TcpStream), PickError> {
         let mut tried = Vec::new();
         loop {
-            let request = Request::new().at(self.clock.now()).avoiding(&tried);
+            let mut request = Request::new().at(self.clock.now()).avoiding(&tried);
+            if let Some(key) = key {
+                request = request.with_key(key);
+            }
             let lease = self.pool.pool.pick(&request)?;
             log.attempt(lease.name());
-            match lease.connect(self.connect_limit).await {
+            match lease.connect(self.timeouts.connect).await {
                 Ok(stream) => return Ok((lease, stream)),
                 Err(_) => {
                     tried.push(lease.id());

@@ -14,13 +14,15 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 pub(crate) struct Counted<'a> {
     pub(crate) stream: TcpStream,
+    /// What was read from the stream before, and comes first.
+    first: io::Cursor<Vec<u8>>,
     pub(crate) read: &'a AtomicU64,
     pub(crate) broken: bool,
 }
 
 impl<'a> Counted<'a> {
-    pub(crate) fn new(stream: TcpStream, read: &'a AtomicU64) -> Self {
-        Self { stream, read, broken: false }
+    pub(crate) fn new(stream: TcpStream, first: Vec<u8>, read: &'a AtomicU64) -> Self {
+        Self { stream, first: io::Cursor::new(first), read, broken: false }
     }
 
     fn note<T>(&mut self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -36,7 +38,11 @@ impl AsyncRead for Counted<'_> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let polled = if has_more(&self.first) {
+            Pin::new(&mut self.first).poll_read(cx, buf)
+        } else {
+            Pin::new(&mut self.stream).poll_read(cx, buf)
+        };
         self.read.fetch_add((buf.filled().len() - before) as u64, Relaxed);
         self.note(polled)
     }
@@ -61,4 +67,8 @@ impl AsyncWrite for Counted<'_> {
         let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
         self.note(polled)
     }
+}
+
+fn has_more(first: &io::Cursor<Vec<u8>>) -> bool {
+    first.position() < first.get_ref().len() as u64
 }

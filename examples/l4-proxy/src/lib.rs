@@ -5,15 +5,21 @@
 //! | `config` | flags or a TOML file, checked |
 //! | `start` | from a configuration to a running proxy |
 //! | `connection` | one client: a backend that can be reached, then the relay |
+//! | `seen` | what a pool's key may be made from |
+//! | `first_bytes` | what a client says before it has a backend, when the key wants to know |
+//! | [`client_hello`] | whom the beginning of a TLS connection asks for |
 //! | `relay` | bytes both ways, each direction ending by itself |
 //! | `counted` | a stream that counts what is read from it, and remembers whether it broke |
 //! | `connection_log` | one line per connection |
 
+pub mod client_hello;
 mod config;
 mod connection;
 mod connection_log;
 mod counted;
+mod first_bytes;
 mod relay;
+mod seen;
 mod start;
 
 use std::process::ExitCode;

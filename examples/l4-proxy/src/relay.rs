@@ -39,9 +39,16 @@ impl fmt::Display for End {
 ///
 /// If one side breaks off, so does the relay, with a reset: an orderly end would tell the other
 /// side that it has everything.
-pub(crate) async fn relay(client: TcpStream, backend: TcpStream, bytes: &Bytes) -> End {
-    let mut client = Counted::new(client, &bytes.from_client);
-    let mut backend = Counted::new(backend, &bytes.from_backend);
+///
+/// What was read from the client already, `first`, goes first.
+pub(crate) async fn relay(
+    client: TcpStream,
+    first: Vec<u8>,
+    backend: TcpStream,
+    bytes: &Bytes,
+) -> End {
+    let mut client = Counted::new(client, first, &bytes.from_client);
+    let mut backend = Counted::new(backend, Vec::new(), &bytes.from_backend);
     if copy_bidirectional(&mut client, &mut backend).await.is_ok() {
         return End::Closed;
     }

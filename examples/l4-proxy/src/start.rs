@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proxy_kit::clock::Monotonic;
 use proxy_kit::run::{report_checked, until_stopped};
 use proxy_kit::shutdown::{Shutdown, Signals};
-use proxy_kit::{StartError, listen, log, pools};
+use proxy_kit::{StartError, keys, listen, log, pools};
 
 use crate::NAME;
 use crate::config::{Cli, Settings};
@@ -21,13 +21,13 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
         report_checked(NAME, &cli.flags);
         return Ok(());
     }
-    let services: Vec<_> = pools
-        .into_iter()
-        .map(|pool| Arc::new(Service { pool, clock, connect_limit: timeouts.connect }))
-        .collect();
+    let services: Vec<_> =
+        pools.into_iter().map(|pool| Arc::new(Service { pool, clock, timeouts })).collect();
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
     let sockets = listen::bind(&addresses).await?;
     let signals = Signals::install().map_err(|error| StartError::new("signals", error))?;
+    let pools = services.iter().map(|service| &service.pool);
+    keys::announce(NAME, pools.map(|pool| (pool.name.as_str(), pool.key.as_ref())));
     let shutdown = Shutdown::new();
     for (listener, socket) in listeners.into_iter().zip(sockets) {
         let address = socket.local_addr().map_err(|error| StartError::new("listener", error))?;

@@ -13,6 +13,7 @@ use proxy_kit::{StartError, file};
 use serde::Deserialize;
 
 use crate::route::{RouteSection, Routes};
+use crate::seen::SIGHT;
 
 /// An HTTP reverse proxy. Without arguments it starts three demo backends and balances over them.
 #[derive(Debug, Parser)]
@@ -29,7 +30,7 @@ pub(crate) struct Cli {
 impl Cli {
     /// Whether to run the demo: asked for, or nothing else was.
     pub(crate) fn is_demo(&self) -> bool {
-        let Flags { listen, backend, policy: _, config, check } = &self.flags;
+        let Flags { listen, backend, policy: _, key: _, config, check } = &self.flags;
         let nothing = listen.is_empty() && backend.is_empty() && config.is_none() && !check;
         self.demo || nothing
     }
@@ -112,7 +113,7 @@ impl Settings {
     fn from_flags(flags: &Flags) -> Result<Self, StartError> {
         Ok(Self {
             listeners: listeners_from_flags(flags, DEFAULT_LISTEN)?,
-            pools: vec![PoolSettings::from_flags(flags)?],
+            pools: vec![PoolSettings::from_flags(flags, SIGHT)?],
             routes: Routes::all_to_the_first(),
             timeouts: Timeouts::default(),
         })
@@ -125,7 +126,7 @@ impl Settings {
 
     fn check(file: File) -> Result<Self, StartError> {
         let listeners = listeners(file.listeners.iter().map(|listener| listener.address.as_str()))?;
-        let pools = PoolSettings::all(file.pools)?;
+        let pools = PoolSettings::all(file.pools, SIGHT)?;
         let routes = match (file.routes.len(), pools.len()) {
             (0, 1) => Routes::all_to_the_first(),
             (0, _) => {

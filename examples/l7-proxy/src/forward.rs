@@ -15,7 +15,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use equipoise_core::{BackendId, Clock, Failure, Outcome};
+use equipoise_core::{BackendId, Clock, Failure, HashKey, Outcome};
 use equipoise_pool::{Lease, PickError};
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
@@ -60,11 +60,12 @@ enum Failed {
 }
 
 impl Forwarder {
-    /// Gets a response from a backend of the pool. `prepare` sets the headers that depend on the
-    /// backend.
+    /// Gets a response from a backend of the pool, picked by the key if it picks by one. `prepare`
+    /// sets the headers that depend on the backend.
     pub(crate) async fn forward(
         &self,
         pool: &NamedPool<Upstream>,
+        key: Option<HashKey>,
         request: Request<Upload>,
         prepare: impl Fn(&mut Parts, &Upstream),
         log: &mut RequestLog,
@@ -74,8 +75,11 @@ impl Forwarder {
         let mut request = (head, body);
         let mut tried = Tried::default();
         loop {
-            let asked =
+            let mut asked =
                 equipoise_pool::Request::new().at(self.clock.now()).avoiding(&tried.backends);
+            if let Some(key) = key {
+                asked = asked.with_key(key);
+            }
             let lease = pool.pool.pick(&asked).map_err(|error| tried.refusal(error))?;
             log.backend = Some(lease.name().to_owned());
             log.attempts += 1;

@@ -9,6 +9,8 @@
 //! | `proxy` | one request: target, route, forward, log |
 //! | `target` | which host is asked, and is the request well formed |
 //! | `route` | which pool takes it |
+//! | [`seen`] | what a pool's key may be made from |
+//! | `cookies` | the cookies of a request |
 //! | `forward` | pick, send, and try the next one: the heart |
 //! | `upstream` | a backend's connections, reused |
 //! | `upload` | the request body on its way to the backend |
@@ -18,6 +20,7 @@
 //! | `request_log` | one line per request |
 
 mod config;
+mod cookies;
 mod demo;
 mod download;
 mod forward;
@@ -26,6 +29,7 @@ mod proxy;
 mod refusal;
 mod request_log;
 mod route;
+pub mod seen;
 mod server;
 mod start;
 mod target;

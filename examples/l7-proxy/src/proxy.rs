@@ -1,7 +1,5 @@
 //! One request: its target, its route, its backend, its line in the log.
 
-use std::net::SocketAddr;
-
 use equipoise_core::{Clock, Failure, Outcome};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
@@ -16,6 +14,7 @@ use crate::headers;
 use crate::refusal::Refusal;
 use crate::request_log::RequestLog;
 use crate::route::{Asked, Routes};
+use crate::seen::{Ends, Seen};
 use crate::target::Target;
 use crate::upload::Upload;
 use crate::upstream::Upstream;
@@ -35,14 +34,14 @@ impl Proxy {
     /// Answers a request.
     pub(crate) async fn answer(
         &self,
-        client: SocketAddr,
+        ends: Ends,
         request: Request<Incoming>,
     ) -> Response<ReplyBody> {
         let (head, body) = request.into_parts();
         let clock = self.forwarder.clock;
         let mut log = RequestLog::new(clock, head.method.clone(), head.uri.path());
         let request = Request::from_parts(head, Upload::new(body, clock));
-        match self.forward(client, request, &mut log).await {
+        match self.forward(ends, request, &mut log).await {
             Ok(forwarded) => self.relay(forwarded, log).map(Either::Left),
             Err(refusal) => {
                 log.status = Some(refusal.status);
@@ -54,7 +53,7 @@ impl Proxy {
 
     async fn forward(
         &self,
-        client: SocketAddr,
+        ends: Ends,
         request: Request<Upload>,
         log: &mut RequestLog,
     ) -> Result<Forwarded, Refusal> {
@@ -67,15 +66,18 @@ impl Proxy {
             return Err(Refusal::new(StatusCode::NOT_FOUND, reason));
         };
         log.pool = Some(pool.name.clone());
+        // Before the headers are changed, and once: another attempt is with the same key.
+        let seen = Seen { ends, host: &target.host, uri: &head.uri, headers: &head.headers };
+        let key = pool.key.as_ref().and_then(|key| key.of(&seen));
         // From the client's connection to the backend's: HTTP/1.1, and the path without the host.
         head.version = Version::HTTP_11;
         head.uri = origin_form(&head.uri);
-        headers::forward_request(&mut head.headers, &target, client.ip());
+        headers::forward_request(&mut head.headers, &target, ends.client.ip());
         let prepare = |head: &mut Parts, upstream: &Upstream| {
             headers::set_host(&mut head.headers, &target, upstream.host_header());
         };
         let request = Request::from_parts(head, body);
-        let forwarded = self.forwarder.forward(pool, request, prepare, log).await?;
+        let forwarded = self.forwarder.forward(pool, key, request, prepare, log).await?;
         if forwarded.response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let reason = "the backend changed the protocol without being asked";
             return Err(Refusal::new(StatusCode::BAD_GATEWAY, reason));

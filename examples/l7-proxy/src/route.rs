@@ -1,9 +1,11 @@
 //! Which pool takes a request: the first route whose conditions all hold.
 
 use hyper::HeaderMap;
-use hyper::header::{COOKIE, HeaderName};
+use hyper::header::HeaderName;
 use proxy_kit::StartError;
 use serde::Deserialize;
+
+use crate::cookies::cookies;
 
 /// `[[routes]]`, as it is written.
 #[derive(Debug, Deserialize)]
@@ -155,15 +157,6 @@ fn is_under(path: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'))
 }
 
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,14 +186,5 @@ mod tests {
         for wrong in ["", "*.", "a:80", "*", "a b"] {
             assert_eq!(HostPattern::new(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn cookies_come_from_all_lines() {
-        let mut headers = HeaderMap::new();
-        headers.append(COOKIE, "a=1; b=2=3".parse().unwrap());
-        headers.append(COOKIE, "c".parse().unwrap());
-        headers.append(COOKIE, "d=4".parse().unwrap());
-        assert_eq!(cookies(&headers).collect::<Vec<_>>(), [("a", "1"), ("b", "2=3"), ("d", "4")]);
     }
 }

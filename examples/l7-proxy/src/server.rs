@@ -14,6 +14,7 @@ use proxy_kit::shutdown::Guard;
 use tokio::net::TcpStream;
 
 use crate::proxy::Proxy;
+use crate::seen::Ends;
 
 /// Most headers of a request, and most bytes in their lines; more is answered with 431.
 const MAX_HEADERS: usize = 100;
@@ -27,9 +28,10 @@ pub(crate) async fn serve(
     client: SocketAddr,
     mut guard: Guard,
 ) {
+    let ends = Ends { client, local: stream.local_addr().ok() };
     let service = service_fn(|request| {
         let proxy = Arc::clone(&proxy);
-        async move { Ok::<_, Infallible>(proxy.answer(client, request).await) }
+        async move { Ok::<_, Infallible>(proxy.answer(ends, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

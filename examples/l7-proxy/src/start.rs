@@ -9,7 +9,7 @@ use proxy_kit::flags::Flags;
 use proxy_kit::run::{report_checked, until_stopped};
 use proxy_kit::settings::listeners_from_flags;
 use proxy_kit::shutdown::{Shutdown, Signals};
-use proxy_kit::{StartError, listen, log, pools};
+use proxy_kit::{StartError, keys, listen, log, pools};
 use tokio::net::TcpListener;
 
 use crate::NAME;
@@ -65,6 +65,7 @@ async fn run(
 ) -> Result<(), StartError> {
     let signals = Signals::install().map_err(|error| StartError::new("signals", error))?;
     let limit = proxy.forwarder.timeouts.shutdown;
+    keys::announce(NAME, proxy.pools.iter().map(|pool| (pool.name.as_str(), pool.key.as_ref())));
     let (proxy, shutdown) = (Arc::new(proxy), Shutdown::new());
     for listener in listeners {
         let address = listener.local_addr().map_err(|error| StartError::new("listener", error))?;

@@ -37,7 +37,13 @@ fn place(text: &str, at: usize) -> (usize, usize, String) {
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let line = text[start..].lines().next().unwrap_or_default();
     let column = before[start..].chars().count() + 1;
-    (before.matches('\n').count() + 1, column, line.trim().chars().take(QUOTED).collect())
+    let quote = without_secret(line.trim()).chars().take(QUOTED).collect();
+    (before.matches('\n').count() + 1, column, quote)
+}
+
+/// A log is no place for a secret, not even for one that is written wrong.
+fn without_secret(line: &str) -> &str {
+    line.to_ascii_lowercase().find("secret").map_or(line, |at| &line[..at + "secret".len()])
 }
 
 #[cfg(test)]
@@ -48,5 +54,11 @@ mod tests {
     fn a_place_is_counted_from_one() {
         assert_eq!(place("a = 1\n b = 2\n", 11), (2, 6, "b = 2".to_owned()));
         assert_eq!(place("", 0), (1, 1, String::new()));
+    }
+
+    #[test]
+    fn a_secret_is_not_quoted() {
+        assert_eq!(place("a.Secret = \"00\n", 3).2, "a.Secret");
+        assert_eq!(place("a = { b = 1, secret = \"00\", c }", 3).2, "a = { b = 1, secret");
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use equipoise_algorithms::PolicyConfig;
+use equipoise_hash::key::KeySpec;
 
 use crate::StartError;
 use crate::backend::BackendSpec;
@@ -30,8 +31,17 @@ pub struct Flags {
     #[arg(long, value_name = "NAME")]
     pub policy: Option<PolicyConfig>,
 
+    /// What a policy picks by that picks by a key: client, connection, ...
+    #[arg(
+        long,
+        value_name = "KEY",
+        help = "What to pick by, with a policy that picks by a key: client, connection, sni, header=NAME, \
+                cookie=NAME, query=NAME, path=DEPTH, or several with commas between them"
+    )]
+    pub key: Option<KeySpec>,
+
     /// Read the configuration from a TOML file, instead of the flags above
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "backend", "policy"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "backend", "policy", "key"])]
     pub config: Option<PathBuf>,
 
     /// Check the configuration, say so, and exit

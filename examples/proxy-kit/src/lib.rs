@@ -7,6 +7,7 @@
 //! | [`file`](mod@file) | reads a TOML file; an error is one line with the place in the file |
 //! | [`backend`] | a backend as it is written: `host:port[,weight=N][,backup][,max=N]`, or a table |
 //! | [`settings`] | sections of a configuration, checked into types that can't be wrong |
+//! | [`keys`] | by which key a pool picks: as it is written, checked, and at work |
 //! | [`pools`] | resolved backends in an `equipoise_pool::Pool` |
 //! | [`connect`] | a connection to a backend, in a limited time |
 //! | [`listen`] | bound sockets, and the loop that accepts |
@@ -30,6 +31,7 @@ pub mod connect;
 mod error;
 pub mod file;
 pub mod flags;
+pub mod keys;
 pub mod listen;
 pub mod log;
 pub mod pools;

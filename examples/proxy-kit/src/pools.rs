@@ -5,6 +5,7 @@ use equipoise_pool::{Pool, Spec};
 
 use crate::StartError;
 use crate::connect::Backend;
+use crate::keys::{KeySettings, PoolKey};
 use crate::settings::PoolSettings;
 
 /// A pool of `B`, and what it is called.
@@ -14,6 +15,8 @@ pub struct NamedPool<B> {
     pub name: String,
     /// The pool. All workers pick through it, so that round robin alternates over all of them.
     pub pool: Pool<B, BoxPolicy>,
+    /// The key that it picks by, if it does.
+    pub key: Option<PoolKey>,
 }
 
 /// The tier of backends marked as `backup`: used when none of tier 0 can be.
@@ -23,7 +26,7 @@ const BACKUP_TIER: u8 = 1;
 /// proxy keeps about it.
 ///
 /// # Errors
-/// A backend that can't be resolved, by its name.
+/// A backend that can't be resolved, by its name; no randomness.
 pub async fn build<B: Send + Sync + 'static>(
     settings: &[PoolSettings],
     make: impl Fn(Backend) -> B,
@@ -60,5 +63,6 @@ async fn build_one<B: Send + Sync + 'static>(
     let seed = getrandom::u64().map_err(|error| StartError::new("random seed", error))?;
     let pool = Pool::new(settings.policy().policy(), seed);
     pool.update(specs).map_err(|error| StartError::new(field, error))?;
-    Ok(NamedPool { name: settings.name().to_owned(), pool })
+    let key = settings.key().map(KeySettings::start).transpose()?;
+    Ok(NamedPool { name: settings.name().to_owned(), pool, key })
 }

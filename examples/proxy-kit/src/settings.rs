@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use equipoise_algorithms::PolicyConfig;
+use equipoise_core::Policy;
+use equipoise_hash::key::KeySpec;
 use serde::Deserialize;
 
 use crate::StartError;
 use crate::backend::BackendSpec;
 use crate::flags::{Flags, parse_listen};
+use crate::keys::{KeySettings, Secret, Sight, Written};
 
 /// `[pools.NAME]`, as it is written.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,6 +21,10 @@ pub struct PoolSection {
     /// How to choose.
     #[serde(default)]
     pub policy: PolicyConfig,
+    /// By what, if the policy picks by a key.
+    pub key: Option<KeySpec>,
+    /// Under which the key is hashed.
+    pub secret: Option<Secret>,
     /// Among whom.
     #[serde(default)]
     pub backends: Vec<BackendSpec>,
@@ -29,6 +36,7 @@ pub struct PoolSettings {
     name: String,
     field: String,
     policy: PolicyConfig,
+    key: Option<KeySettings>,
     backends: Vec<BackendSpec>,
 }
 
@@ -36,21 +44,27 @@ pub struct PoolSettings {
 pub const DEFAULT_POOL: &str = "default";
 
 impl PoolSettings {
-    /// Checks one pool.
+    /// Checks one pool of a proxy that sees this of its requests.
     ///
     /// # Errors
-    /// A name that would spoil the log; no backends; the same backend twice.
-    pub fn new(name: &str, section: PoolSection) -> Result<Self, StartError> {
+    /// A name that would spoil the log; no backends; the same backend twice; what
+    /// [`Written::check`] refuses.
+    pub fn new(name: &str, section: PoolSection, sight: Sight) -> Result<Self, StartError> {
         let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if name.is_empty() || !name.bytes().all(good) {
             let wrong = "a name has letters, digits, `-` and `_` only";
             return Err(StartError::new(format!("pools.{name}"), wrong));
         }
-        Self::checked(name, format!("pools.{name}.backends"), section)
+        let PoolSection { policy, key, secret, backends } = section;
+        let written = Written { section: Some(name), key, secret };
+        let key = written.check(policy.name(), policy.policy().needs_key(), sight)?;
+        let field = format!("pools.{name}.backends");
+        let name = name.to_owned();
+        Self { name, field, policy, key, backends }.with_good_backends()
     }
 
-    fn checked(name: &str, field: String, section: PoolSection) -> Result<Self, StartError> {
-        let PoolSection { policy, backends } = section;
+    fn with_good_backends(self) -> Result<Self, StartError> {
+        let Self { field, backends, .. } = &self;
         if backends.is_empty() {
             return Err(StartError::new(field, "no backends"));
         }
@@ -60,32 +74,38 @@ impl PoolSettings {
                 return Err(StartError::new(field, wrong));
             }
         }
-        Ok(Self { name: name.to_owned(), field, policy, backends })
+        Ok(self)
     }
 
     /// Checks all pools of a file.
     ///
     /// # Errors
     /// No pools, and what [`new`](Self::new) refuses.
-    pub fn all(sections: BTreeMap<String, PoolSection>) -> Result<Vec<Self>, StartError> {
+    pub fn all(
+        sections: BTreeMap<String, PoolSection>,
+        sight: Sight,
+    ) -> Result<Vec<Self>, StartError> {
         if sections.is_empty() {
             return Err(StartError::new("pools", "no pools, so no backends; add [pools.NAME]"));
         }
-        sections.into_iter().map(|(name, section)| Self::new(&name, section)).collect()
+        sections.into_iter().map(|(name, section)| Self::new(&name, section, sight)).collect()
     }
 
     /// The one pool that the flags describe.
     ///
     /// # Errors
-    /// No backends, or the same backend twice.
-    pub fn from_flags(flags: &Flags) -> Result<Self, StartError> {
+    /// No backends, or the same backend twice; what [`Written::check`] refuses.
+    pub fn from_flags(flags: &Flags, sight: Sight) -> Result<Self, StartError> {
         if flags.backend.is_empty() {
             let wrong = "no backends; give --backend HOST:PORT, or --config FILE";
             return Err(StartError::plain(wrong));
         }
         let policy = flags.policy.unwrap_or_default();
-        let section = PoolSection { policy, backends: flags.backend.clone() };
-        Self::checked(DEFAULT_POOL, "--backend".to_owned(), section)
+        let written = Written { section: None, key: flags.key.clone(), secret: None };
+        let key = written.check(policy.name(), policy.policy().needs_key(), sight)?;
+        let (name, field) = (DEFAULT_POOL.to_owned(), "--backend".to_owned());
+        let backends = flags.backend.clone();
+        Self { name, field, policy, key, backends }.with_good_backends()
     }
 
     /// The name.
@@ -101,6 +121,11 @@ impl PoolSettings {
     /// The policy.
     pub const fn policy(&self) -> PolicyConfig {
         self.policy
+    }
+
+    /// The key, if the policy picks by one.
+    pub const fn key(&self) -> Option<&KeySettings> {
+        self.key.as_ref()
     }
 
     /// The backends.

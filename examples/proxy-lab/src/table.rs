@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::process;
 
@@ -31,7 +32,10 @@ impl ConfigFile {
     /// # Panics
     /// If it can't be written.
     pub fn new(scratch: &str, name: &str, text: &str) -> Self {
-        let path = PathBuf::from(scratch).join(format!("{}-{name}.toml", std::process::id()));
+        // Tests run at the same time, and may give the same name.
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let (process, made) = (std::process::id(), MADE.fetch_add(1, Relaxed));
+        let path = PathBuf::from(scratch).join(format!("{process}-{made}-{name}.toml"));
         fs::write(&path, text).expect("a file");
         Self(path)
     }

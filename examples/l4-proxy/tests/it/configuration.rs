@@ -42,6 +42,14 @@ fn bad_files_are_refused() {
             format!("{listener}{pool}[timeouts]\nshutdown_ms = 3600001\n"),
             vec!["timeouts.shutdown_ms", "1 to 3600000"],
         ),
+        (
+            format!("{listener}{pool}[timeouts]\nfirst_bytes_ms = 0\n"),
+            vec!["timeouts.first_bytes_ms", "1 to 3600000"],
+        ),
+        (
+            format!("{listener}{pool}key = \"sni\"\n"),
+            vec!["pools.a.key", "`round_robin` picks without a key"],
+        ),
     ] {
         let file = ConfigFile::new(SCRATCH, "refused", &text);
         let named: Vec<_> = [file.path()].into_iter().chain(named).collect();

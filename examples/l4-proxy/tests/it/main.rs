@@ -2,6 +2,7 @@
 
 mod configuration;
 mod failover;
+mod keys;
 mod lab;
 mod relay;
 mod shutdown;

@@ -4,6 +4,7 @@ mod bodies;
 mod configuration;
 mod failover;
 mod headers;
+mod keys;
 mod lab;
 mod malformed;
 mod reuse;

@@ -1,0 +1,59 @@
+//! What a client says before it has a backend.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::client_hello::{ClientHello, Progress};
+
+/// Most bytes that are read before a backend is picked. A ClientHello with post-quantum key shares
+/// has about 2 KiB.
+const MAX: usize = 16 * 1024;
+
+/// Room for most ClientHellos, in one read.
+const USUAL: usize = 2 * 1024;
+
+/// The bytes that a client sent first, all of them still to be passed on, and what they say.
+#[derive(Debug, Default)]
+pub(crate) struct FirstBytes {
+    pub(crate) bytes: Vec<u8>,
+    /// The host that a ClientHello names.
+    pub(crate) sni: Option<String>,
+}
+
+impl FirstBytes {
+    /// Reads until there is a ClientHello, or can't be one: the client says something else, says
+    /// no more, or takes longer than `limit`.
+    ///
+    /// # Errors
+    /// The client's connection is broken.
+    pub(crate) async fn read(client: &mut TcpStream, limit: Duration) -> io::Result<Self> {
+        let mut first = Self { bytes: Vec::with_capacity(USUAL), sni: None };
+        // What was read before the time is over is in `first`, not in the future that is dropped.
+        timeout(limit, first.read_hello(client)).await.unwrap_or(Ok(()))?;
+        Ok(first)
+    }
+
+    async fn read_hello(&mut self, client: &mut TcpStream) -> io::Result<()> {
+        let mut hello = ClientHello::default();
+        loop {
+            let before = self.bytes.len();
+            // One read, straight into `bytes`: it is cancelled before it has read, or not at all.
+            let room = (MAX - before) as u64;
+            if client.take(room).read_buf(&mut self.bytes).await? == 0 {
+                return Ok(());
+            }
+            match hello.read(&self.bytes[before..]) {
+                Progress::Incomplete => {}
+                Progress::Hello(sni) => {
+                    self.sni = sni;
+                    return Ok(());
+                }
+                Progress::Other => return Ok(()),
+            }
+        }
+    }
+}
