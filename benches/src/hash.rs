@@ -10,6 +10,7 @@ pub mod keys;
 pub mod measure;
 pub mod ours;
 pub mod peers;
+pub mod pools;
 pub mod record;
 pub mod report;
 pub mod rows;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use equipoise_benches::hash::measure::measure;
+use equipoise_benches::hash::pools;
 use equipoise_benches::hash::record::to_csv;
 use equipoise_benches::hash::report::page;
 use equipoise_benches::hash::rows::entries;
@@ -96,9 +97,15 @@ impl Options {
 
     /// Runs the rows for an instrument that counts for itself.
     fn run(&self, times: u64) {
+        let turn = Turn { warm_up: times.min(2_000), times };
+        for &size in &self.sizes {
+            for mut row in pools::rows(size, &self.only) {
+                row.run(turn);
+            }
+        }
         for entry in self.entries() {
             for &size in self.sizes.iter().filter(|&&size| size <= entry.limit) {
-                row(&entry, size, self.operation).run(Turn { warm_up: times.min(2_000), times });
+                row(&entry, size, self.operation).run(turn);
             }
         }
     }
@@ -141,7 +148,7 @@ fn main() -> ExitCode {
     let start = std::time::Instant::now();
     let mut records = Vec::new();
     for &size in &options.sizes {
-        records.extend(measure(&entries, size, options.plan, heap));
+        records.extend(measure(&entries, &options.only, size, options.plan, heap));
         eprintln!("{size} servers: done after {} s", start.elapsed().as_secs());
     }
     let page = page(&records);

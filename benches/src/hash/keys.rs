@@ -1,8 +1,10 @@
-//! The keys, and the two hash functions that our rows are measured with.
+//! The keys, and the hash functions that the rows are measured with.
 
 use std::hash::{BuildHasher, Hasher as _};
 
 use equipoise_hash::HashKey;
+use equipoise_hash::compat::nginx::Consistent;
+use equipoise_hash::key::KeyHasher;
 use foldhash::fast::FixedState;
 use siphasher::sip::SipHasher13;
 
@@ -66,30 +68,52 @@ impl BuildHasher for Fold {
     }
 }
 
-/// SipHash-1-3, which withstands clients who choose their keys; the standard library's hash function
-/// too.
+/// What [`KeyHasher`] does unless told otherwise: SipHash-1-3, which withstands clients who choose
+/// their keys.
 #[derive(Clone, Debug)]
-pub struct Sip(SipHasher13);
+pub struct Sip(KeyHasher);
+
+const SECRET: [u8; 16] = *b"a shared secret!";
 
 impl Default for Sip {
     fn default() -> Self {
-        Self(SipHasher13::new_with_keys(0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908))
+        Self(KeyHasher::new(SECRET))
     }
 }
 
 impl KeyHash for Sip {
     #[inline(always)]
     fn hash(&self, key: &Key) -> HashKey {
-        HashKey::new(self.0.hash(key))
+        self.0.key(key).expect("it is not empty")
     }
 }
 
-/// For crates that hash for themselves.
-impl BuildHasher for Sip {
+/// The standard library's hash function, SipHash-1-3 too, for crates that hash for themselves.
+#[derive(Clone, Debug)]
+pub struct Std(SipHasher13);
+
+impl Default for Std {
+    fn default() -> Self {
+        Self(SipHasher13::new_with_key(&SECRET))
+    }
+}
+
+impl BuildHasher for Std {
     type Hasher = SipHasher13;
 
     #[inline(always)]
     fn build_hasher(&self) -> SipHasher13 {
         self.0
+    }
+}
+
+/// CRC-32, as nginx has it. Anyone can aim at a server with it.
+#[derive(Clone, Debug, Default)]
+pub struct Crc;
+
+impl KeyHash for Crc {
+    #[inline(always)]
+    fn hash(&self, key: &Key) -> HashKey {
+        Consistent::key(key).expect("it is not empty")
     }
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::balance::{Balance, spread};
+use super::pools;
 use super::record::Record;
 use super::servers::{Server, servers};
 use super::subject::{Entry, Scope};
 use crate::report::{self, Figures, Plan};
 use crate::row::{Row, Turn};
+use crate::rows::Only;
 
 /// Runs something, and says by how many bytes the heap has grown.
 pub type Heap = fn(&mut dyn FnMut()) -> i64;
@@ -18,12 +20,13 @@ const KEYS: u64 = 1_000_000;
 /// The size of the plot of balance against memory.
 pub const PLOTTED: usize = 1_000;
 
-/// All rows at one size. Those that are compared take turns.
-pub fn measure(entries: &[Entry], size: usize, plan: Plan, heap: Heap) -> Vec<Record> {
+/// All `entries` at one size, and those picks from pools that are wanted. Rows that are compared
+/// take turns.
+pub fn measure(entries: &[Entry], only: &Only, size: usize, plan: Plan, heap: Heap) -> Vec<Record> {
     let runs =
         |entry: &&Entry| size <= entry.limit && (entry.scope != Scope::Settings || size == PLOTTED);
     let entries: Vec<&Entry> = entries.iter().filter(runs).collect();
-    let mut records: Vec<_> = entries.iter().map(|entry| Record::new(entry, size)).collect();
+    let mut records: Vec<_> = entries.iter().map(|entry| Record::of(entry, size)).collect();
     let lists: Vec<_> = entries.iter().map(|entry| servers(size, entry.weights)).collect();
 
     for ((entry, record), list) in entries.iter().zip(&mut records).zip(&lists) {
@@ -55,6 +58,7 @@ pub fn measure(entries: &[Entry], size: usize, plan: Plan, heap: Heap) -> Vec<Re
     for (&i, figures) in all.iter().zip(measure_slow(&mut rows.collect::<Vec<_>>())) {
         records[i].change = Some(figures);
     }
+    records.extend(pools::measure(size, plan, only));
     records
 }
 

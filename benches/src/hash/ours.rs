@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use equipoise_hash::{BackendId, ConsistentHash, Memento, Node, Weight};
+use equipoise_hash::compat::nginx::Consistent;
+use equipoise_hash::compat::{self, Servers};
+use equipoise_hash::{BackendId, BuildError, ConsistentHash, Memento, Node, Weight};
 
 use super::candidate::{Candidate, Change};
 use super::keys::{Key, KeyHash};
@@ -53,7 +55,7 @@ where
 }
 
 /// A row from whose midst one in eleven has left, so that a tenth as many are missing as are there.
-pub fn memento_with_gaps(nodes: &[Node]) -> Result<Memento, equipoise_hash::BuildError> {
+pub fn memento_with_gaps(nodes: &[Node]) -> Result<Memento, BuildError> {
     let ghost = |i: usize| Node::new(BackendId::new(u64::MAX - i as u64));
     let mut row = Vec::new();
     for (i, ten) in nodes.chunks(10).enumerate() {
@@ -61,6 +63,17 @@ pub fn memento_with_gaps(nodes: &[Node]) -> Result<Memento, equipoise_hash::Buil
         row.extend(ten);
     }
     Memento::new(&row)?.update(nodes)
+}
+
+/// The ring that nginx has, of these servers and one more that may join.
+pub fn nginx_ring(nodes: &[Node]) -> Result<Consistent, BuildError> {
+    let numbers = nodes.iter().map(|node| node.id.get() as u32);
+    let more = numbers.clone().max().map_or(0, |last| last + 1);
+    let server = |number: u32| {
+        let name = Server { number, weight: 1 }.address().to_string();
+        compat::Server::new(&name).id(BackendId::new(number.into()))
+    };
+    Consistent::new(&Servers::new(numbers.chain([more]).map(server))?, nodes)
 }
 
 /// What a perfect hash function and nothing else does. It is not consistent.

@@ -44,13 +44,19 @@ const COLUMNS: &str = "name,side,structure,scope,weights,servers,\
     peak,low,keys,fine_peak,fine_low,fine_keys,needless_leave_percent,needless_join_percent";
 
 impl Record {
-    pub(crate) fn new(entry: &Entry, servers: usize) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        side: Side,
+        structure: Structure,
+        scope: Scope,
+        servers: usize,
+    ) -> Self {
         Self {
-            name: entry.name.to_owned(),
-            side: entry.side,
-            structure: entry.structure,
-            scope: entry.scope,
-            weights: entry.weights,
+            name: name.to_owned(),
+            side,
+            structure,
+            scope,
+            weights: Weights::Equal,
             servers,
             lookup: None,
             chained: None,
@@ -61,6 +67,11 @@ impl Record {
             fine: None,
             needless: None,
         }
+    }
+
+    pub(crate) fn of(entry: &Entry, servers: usize) -> Self {
+        let Entry { name, side, structure, scope, weights, .. } = *entry;
+        Self { weights, ..Self::new(name, side, structure, scope, servers) }
     }
 
     /// A line of the file.

@@ -5,8 +5,8 @@ use equipoise_hash::{
     RendezvousTable, Ring,
 };
 
-use super::keys::{Fold, Sip};
-use super::ours::{Ours, Split, memento_with_gaps};
+use super::keys::{Crc, Fold, Sip};
+use super::ours::{Ours, Split, memento_with_gaps, nginx_ring};
 use super::subject::{Entry, Scope, Side, Structure};
 
 /// As many slots as the maglev crates get.
@@ -44,8 +44,9 @@ fn ours() -> Vec<Entry> {
         .limit(1_000),
         ours!("maglev", Maglev, Fold, Maglev::new),
         ours!("maglev 65537 slots", Maglev, Fold, |nodes| Maglev::with_size(nodes, SLOTS)),
-        ours!("rendezvous", Rendezvous, Fold, Rendezvous::new).slow(20, 300),
+        ours!("rendezvous", Rendezvous, Fold, Rendezvous::new).slow(20, 250),
         ours!("ring", Ring, Fold, Ring::new),
+        ours!("nginx ring", Ring, Crc, nginx_ring),
         ours!("multi-probe", MultiProbe, Fold, MultiProbe::new).slow(200, 0),
         ours!("anchor", Anchor, Fold, Anchor::new),
         ours!("anchor room 1.1 n", Anchor, Fold, anchor_with_little_room),
@@ -79,7 +80,7 @@ fn ours_with_weights() -> Vec<Entry> {
     let rows = vec![
         ours!("rendezvous table weights 1-5", RendezvousTable, Fold, RendezvousTable::new),
         ours!("maglev weights 1-5", Maglev, Fold, Maglev::new),
-        ours!("rendezvous weights 1-5", Rendezvous, Fold, Rendezvous::new).slow(20, 300),
+        ours!("rendezvous weights 1-5", Rendezvous, Fold, Rendezvous::new).slow(20, 250),
         ours!("ring weights 1-5", Ring, Fold, Ring::new),
         ours!("anchor weights 1-5", Anchor, Fold, Anchor::new),
     ];
@@ -116,10 +117,7 @@ fn settings() -> Vec<Entry> {
             .slow(200, 0),
         ours!("multi-probe 21 probes 8 points", MultiProbe, Fold, |nodes| probing(nodes, 21, 8))
             .slow(200, 0),
-        ours!("multi-probe 64 probes 64 points", MultiProbe, Fold, |nodes| {
-            probing(nodes, 64, 64)
-        })
-        .slow(600, 0),
+        ours!("multi-probe 5 probes 64 points", MultiProbe, Fold, |nodes| probing(nodes, 5, 64)),
     ];
     rows.into_iter().map(|row| row.scope(Scope::Settings)).collect()
 }
@@ -141,6 +139,7 @@ fn pingora() -> Vec<Entry> {
 
 #[cfg(feature = "hash-peers")]
 fn peers() -> Vec<Entry> {
+    use super::keys::Std;
     use super::peers::jumps::{Jump, Power};
     use super::peers::rings::{Hrw, MultiProbe, Ring};
     use super::peers::tables::{Anchor, Maglev, MaglevHash};
@@ -155,16 +154,16 @@ fn peers() -> Vec<Entry> {
         }),
         peer!("mpchash", MultiProbe, MultiProbe::build).slow(2_500, 0),
         // N x M x 8 bytes of permutations: 5 GB at 10,000.
-        peer!("maglev crate", Maglev, |servers| Maglev::build(servers, Sip::default()))
+        peer!("maglev crate", Maglev, |servers| Maglev::build(servers, Std::default()))
             .limit(1_000),
         peer!("maglev crate foldhash", Maglev, |servers| Maglev::build(servers, Fold::default()))
             .limit(1_000)
             .scope(Scope::Lookups),
         peer!("maglev-hash", Maglev, MaglevHash::build),
         peer!("anchorhash room 1.1 n", Anchor, |servers| {
-            Anchor::build(servers, 11, Sip::default())
+            Anchor::build(servers, 11, Std::default())
         }),
-        peer!("anchorhash room 2 n", Anchor, |servers| Anchor::build(servers, 20, Sip::default())),
+        peer!("anchorhash room 2 n", Anchor, |servers| Anchor::build(servers, 20, Std::default())),
         peer!("anchorhash room 1.1 n foldhash", Anchor, |servers| {
             Anchor::build(servers, 11, Fold::default())
         })
@@ -175,7 +174,7 @@ fn peers() -> Vec<Entry> {
         .scope(Scope::Lookups),
         peer!("jumphash", Jump, Jump::build).last_only(),
         peer!("power-consistent-hash foldhash", Jump, Power::build).last_only(),
-        peer!("hrw", Rendezvous, |servers| Hrw::build(servers, Sip::default())).slow(0, 25_000),
+        peer!("hrw", Rendezvous, |servers| Hrw::build(servers, Std::default())).slow(0, 25_000),
         peer!("hrw foldhash", Rendezvous, |servers| Hrw::build(servers, Fold::default()))
             .scope(Scope::Lookups),
     ]

@@ -244,6 +244,8 @@ pub enum Scope {
     Lookups,
     /// Memory and balance at 1,000 servers, for the plot.
     Settings,
+    /// A pick from a pool, on a table of the kind.
+    Pool,
 }
 
 impl Scope {
@@ -252,11 +254,13 @@ impl Scope {
             Self::All => "all",
             Self::Lookups => "lookups",
             Self::Settings => "settings",
+            Self::Pool => "pool",
         }
     }
 
     pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::All, Self::Lookups, Self::Settings].into_iter().find(|scope| scope.name() == name)
+        let all = [Self::All, Self::Lookups, Self::Settings, Self::Pool];
+        all.into_iter().find(|scope| scope.name() == name)
     }
 }
 
@@ -290,7 +294,8 @@ impl fmt::Debug for Entry {
 }
 
 impl Entry {
-    pub(crate) fn new<C: Candidate>(
+    /// A row, of which everything is measured, with servers of equal weights.
+    pub fn new<C: Candidate>(
         name: &'static str,
         side: Side,
         structure: Structure,
@@ -309,27 +314,32 @@ impl Entry {
         }
     }
 
-    pub(crate) const fn scope(mut self, scope: Scope) -> Self {
+    /// Sets what is measured.
+    pub const fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
     }
 
-    pub(crate) const fn weighted(mut self) -> Self {
+    /// Gives the servers weights 1 to 5.
+    pub const fn weighted(mut self) -> Self {
         self.weights = Weights::OneToFive;
         self
     }
 
-    pub(crate) const fn limit(mut self, servers: usize) -> Self {
+    /// Sets the most servers worth measuring with.
+    pub const fn limit(mut self, servers: usize) -> Self {
         self.limit = servers;
         self
     }
 
-    pub(crate) const fn slow(mut self, first: u64, thousand: u64) -> Self {
+    /// Sets how long a lookup takes, where that is long: see [`slow`](Self#structfield.slow).
+    pub const fn slow(mut self, first: u64, thousand: u64) -> Self {
         self.slow = (first, thousand);
         self
     }
 
-    pub(crate) const fn last_only(mut self) -> Self {
+    /// Says that only the server that came last can leave.
+    pub const fn last_only(mut self) -> Self {
         self.last_only = true;
         self
     }

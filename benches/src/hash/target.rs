@@ -1,5 +1,6 @@
 //! What our rows are held against.
 
+use super::pools;
 use super::record::Record;
 use super::report::human;
 
@@ -85,6 +86,10 @@ fn targets() -> Vec<Target> {
     target("needless, one leaves", "maglev", 1_000, Figure::NeedlessLeave, as_peers);
     target("ring lookup", "ring", 1_000, Figure::Lookup, Bound::Times(0.4, KETAMA));
     target("ring lookup", "ring", 10_000, Figure::Lookup, Bound::Times(0.15, KETAMA));
+    let nginx = Bound::Times(0.4, &["pingora-ketama v1"]);
+    target("ring lookup, CRC-32 both", "nginx ring", 1_000, Figure::Lookup, nginx);
+    let nginx = Bound::Times(0.15, &["pingora-ketama v1"]);
+    target("ring lookup, CRC-32 both", "nginx ring", 10_000, Figure::Lookup, nginx);
     for servers in SIZES {
         let (little, roomy) = (Bound::Times(0.5, ANCHOR), Bound::Times(0.5, ROOMY));
         let sip = Bound::Times(0.5, ANCHOR_SIPHASH);
@@ -98,7 +103,10 @@ fn targets() -> Vec<Target> {
     target("rendezvous lookup", row, 100, Figure::Lookup, Bound::Times(0.1, HRW));
     target("peak, 10^6 keys", "multi-probe", 1_000, Figure::Peak, Bound::Most(1.10));
     target("peak, 10^7 keys", "multi-probe", 1_000, Figure::FinePeak, Bound::Most(1.10));
-    // Bounded load: its row comes with the policy.
+    for servers in SIZES {
+        let plain = Bound::Times(2.0, &[pools::HASHED]);
+        target("bounded load, nobody full", pools::BOUNDED, servers, Figure::Lookup, plain);
+    }
     all
 }
 
