@@ -86,7 +86,7 @@ fn measure_slow(rows: &mut [Row]) -> Vec<Figures> {
     const SLOW: Duration = Duration::from_millis(20);
     let once = |row: &mut Row| {
         let took = row.run(Turn { warm_up: 0, times: 2 });
-        if took > 10 * SLOW { took / 2 } else { took.min(row.quickest(2)) / 2 }
+        if took > 2 * SLOW { took / 2 } else { took.min(row.quickest(2)) / 2 }
     };
     let first: Vec<_> = rows.iter_mut().map(once).collect();
     let mut samples = vec![Vec::new(); rows.len()];

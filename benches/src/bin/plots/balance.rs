@@ -10,9 +10,15 @@ use equipoise_benches::ours::Weights;
 use plotters::prelude::*;
 
 use super::labels::around;
-use super::style::{FONT, INK, LABEL, PALE, colour, legend, mark, text};
+use super::style::{FONT, INK, LABEL, PALE, colour, legend, mark, text, thousands};
 
 const SIZE: (u32, u32) = (1_100, 720);
+
+/// The ends of the axes: bytes, and percent.
+const LEAST: f64 = 25.0;
+const MOST: f64 = 45_000.0;
+const LOWEST: f64 = 1.6;
+const HIGHEST: f64 = 250.0;
 
 /// Bytes a server, and how much more than the mean the fullest has, in percent.
 fn point(record: &Record) -> Option<(f64, f64)> {
@@ -75,7 +81,7 @@ pub(crate) fn draw(records: &[Record], file: &Path) -> Result<(), Box<dyn Error>
         .margin(16)
         .x_label_area_size(48)
         .y_label_area_size(64)
-        .build_cartesian_2d((25.0..45_000.0).log_scale(), (1.6..250.0).log_scale())?;
+        .build_cartesian_2d((LEAST..MOST).log_scale(), (LOWEST..HIGHEST).log_scale())?;
     chart
         .configure_mesh()
         .bold_line_style(PALE)
@@ -89,24 +95,40 @@ pub(crate) fn draw(records: &[Record], file: &Path) -> Result<(), Box<dyn Error>
         .y_label_formatter(&|percent| format!("{percent} %"))
         .draw()?;
 
+    // Between the powers of ten, of which alone the library's axes speak.
+    for percent in [2.0, 5.0, 20.0, 50.0, 200.0] {
+        let (x, y) = chart.backend_coord(&(LEAST, percent));
+        let end = chart.backend_coord(&(MOST, percent)).0;
+        area.draw(&PathElement::new(vec![(x, y), (end, y)], PALE))?;
+        let label = format!("{percent} %");
+        text(&area, (x - 10 - label.len() as i32 * LABEL.1, y), &label, LABEL.0)?;
+    }
+    for bytes in [30.0, 300.0, 3_000.0, 30_000.0] {
+        let (x, y) = chart.backend_coord(&(bytes, LOWEST));
+        let top = chart.backend_coord(&(bytes, HIGHEST)).1;
+        area.draw(&PathElement::new(vec![(x, y), (x, top)], PALE))?;
+        let label = thousands(bytes);
+        text(&area, (x - label.len() as i32 * LABEL.1 / 2, y + 15), &label, LABEL.0)?;
+    }
+
     let (shown, floor): (Vec<_>, Vec<_>) =
         records.iter().filter(shown).partition(|record| record.side != Side::Floor);
     let pixel = |record: &Record| Some(chart.backend_coord(&point(record)?));
-    let (left, right) = (chart.backend_coord(&(25.0, 2.0)).0, chart.backend_coord(&(45e3, 2.0)).0);
-    let (top, bottom) =
-        (chart.backend_coord(&(25.0, 250.0)).1, chart.backend_coord(&(25.0, 1.6)).1);
+    let (left, top) = chart.backend_coord(&(LEAST, HIGHEST));
+    let (right, bottom) = chart.backend_coord(&(MOST, LOWEST));
 
-    let mut taken = Vec::new();
+    let (mut taken, mut crossed) = (Vec::new(), Vec::new());
     if let Some(&(_, at)) = floor.first().and_then(|record| pixel(record)).as_ref() {
         area.draw(&PathElement::new(vec![(left, at), (right, at)], colour(Structure::Floor)))?;
-        let place = (right - 470, at + 12);
+        let place = (right - 400, at + 12);
         text(
             &area,
             place,
-            "a perfectly random split of the same keys: no structure that keeps no count is below",
+            "what chance alone gives: a perfectly random split of the same keys",
             12,
         )?;
         taken.push((place.0, place.1 - 8, right, place.1 + 8));
+        crossed.extend((left..right).step_by(8).map(|x| (x, at)));
     }
 
     let mut lines: Vec<((Structure, bool), Vec<(i32, i32)>)> = Vec::new();
@@ -123,7 +145,6 @@ pub(crate) fn draw(records: &[Record], file: &Path) -> Result<(), Box<dyn Error>
         let quota = lines.iter_mut().find(|((_, quota), _)| *quota);
         quota.into_iter().for_each(|(_, points)| points.push(at));
     }
-    let mut crossed = Vec::new();
     for ((structure, quota), points) in &mut lines {
         points.sort_by_key(|&(x, y)| if *quota { (y, x) } else { (x, y) });
         for pair in points.windows(2) {
@@ -183,8 +204,4 @@ fn leader(
         area.draw(&PathElement::new(vec![at, (x, y)], colour(Structure::Floor)))?;
     }
     Ok(())
-}
-
-fn thousands(number: f64) -> String {
-    if number >= 1_000.0 { format!("{},000", number / 1_000.0) } else { format!("{number}") }
 }

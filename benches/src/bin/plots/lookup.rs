@@ -9,9 +9,10 @@ use equipoise_benches::ours::Weights;
 use plotters::prelude::*;
 
 use super::labels::column;
-use super::style::{FONT, INK, LABEL, PALE, colour, legend, mark, text};
+use super::style::{FONT, INK, LABEL, PALE, colour, legend, mark, text, thousands};
 
 const SIZE: (u32, u32) = (1_100, 720);
+const LARGEST: f64 = 10_000.0;
 
 /// Rows that are variants of others, and would cover them.
 const HIDDEN: [&str; 6] = [
@@ -51,12 +52,12 @@ pub(crate) fn draw(records: &[Record], file: &Path) -> Result<(), Box<dyn Error>
     let area = SVGBackend::new(file, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
-        .caption("A lookup against the number of servers", (FONT, 20).into_font().color(&INK))
+        .caption("A lookup against the number of servers (ours with foldhash, others as they come)", (FONT, 20).into_font().color(&INK))
         .margin(16)
         .margin_right(300)
         .x_label_area_size(48)
         .y_label_area_size(64)
-        .build_cartesian_2d((10.0..10_000.0).log_scale(), (2.0..300_000.0).log_scale())?;
+        .build_cartesian_2d((10.0..LARGEST).log_scale(), (2.0..500_000.0).log_scale())?;
     chart
         .configure_mesh()
         .bold_line_style(PALE)
@@ -66,7 +67,7 @@ pub(crate) fn draw(records: &[Record], file: &Path) -> Result<(), Box<dyn Error>
         .axis_desc_style((FONT, 15).into_font().color(&INK))
         .x_desc("servers")
         .y_desc("a lookup, with hashing a key of 16 bytes")
-        .x_label_formatter(&|servers| format!("{servers}"))
+        .x_label_formatter(&|servers| thousands(*servers))
         .y_label_formatter(&|nanos| time(*nanos))
         .draw()?;
 
@@ -81,21 +82,20 @@ pub(crate) fn draw(records: &[Record], file: &Path) -> Result<(), Box<dyn Error>
         }
         ends.extend(pixels.last().copied());
     }
-    let right = chart.backend_coord(&(10_000.0, 2.0)).0;
+    let right = chart.backend_coord(&(LARGEST, 2.0)).0;
     let (top, bottom) =
-        (chart.backend_coord(&(10.0, 300e3)).1, chart.backend_coord(&(10.0, 2.0)).1);
+        (chart.backend_coord(&(10.0, 500e3)).1, chart.backend_coord(&(10.0, 2.0)).1);
     let heights = column(&ends.iter().map(|end| end.1).collect::<Vec<_>>(), top + 8, bottom - 8);
     for ((line, &end), &height) in lines.iter().zip(&ends).zip(&heights) {
         let pale = RGBColor(0xaa, 0xaa, 0xaa);
         area.draw(&PathElement::new(vec![(end.0 + 7, end.1), (right + 26, height)], pale))?;
         mark(&area, (right + 34, height), line.first.side, line.first.structure)?;
-        let last = line.points.last().map_or(0.0, |point| point.1);
-        text(
-            &area,
-            (right + 46, height),
-            &format!("{}  {}", line.first.name, time(last)),
-            LABEL.0,
-        )?;
+        let Some(&(servers, nanos)) = line.points.last() else { continue };
+        let mut label = format!("{}  {}", line.first.name, time(nanos));
+        if servers < LARGEST {
+            label += &format!(" at {}", thousands(servers));
+        }
+        text(&area, (right + 46, height), &label, LABEL.0)?;
     }
     let structures = [
         Structure::RendezvousTable,

@@ -84,3 +84,8 @@ pub(crate) fn legend(
     }
     Ok(())
 }
+
+/// A number with its thousands apart.
+pub(crate) fn thousands(number: f64) -> String {
+    if number >= 1_000.0 { format!("{},000", number / 1_000.0) } else { format!("{number}") }
+}
