@@ -44,7 +44,7 @@ impl Jump {
     /// The nodes in a row, in the order of the list.
     ///
     /// # Errors
-    /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`], more than 2²⁴ in sum.
+    /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`], more than 2²⁰ in sum.
     pub fn new(nodes: &[Node]) -> Result<Self, BuildError> {
         Self::default().update(nodes)
     }
