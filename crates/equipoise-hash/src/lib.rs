@@ -52,6 +52,7 @@ extern crate alloc;
 
 mod anchor;
 mod buckets;
+pub mod compat;
 mod consistent;
 mod exponential;
 mod fallback;
