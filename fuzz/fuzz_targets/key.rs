@@ -112,7 +112,7 @@ fuzz_target!(|input: &[u8]| {
     let (Ok(client), local) = (client.parse(), local.parse().ok()) else { return };
     let Ok(uri) = Uri::try_from(target) else { return };
     let ends = Ends { client, local };
-    let host = uri.host().unwrap_or_default();
+    let host = uri.authority().map_or(&b""[..], |authority| authority.as_str().as_bytes());
     let seen = Seen { ends, host, uri: &uri, headers: &headers };
     let sni = match &hello {
         Progress::Hello(sni) => sni.as_deref(),

@@ -32,7 +32,7 @@ use crate::{LeastConn, P2c, PeakEwma, Random, RoundRobin};
 /// | `maglev` | `slots`: the same |
 /// | `ring` | `points` for each unit of weight: 1 to 4,096, default 160 |
 /// | `multi_probe` | `probes`: 1 to 128, default 21; `points`: 1 to 4,096, default 64 |
-/// | `anchor` | `capacity`: 1 to 16,777,216 units of weight, default 1,024 |
+/// | `anchor` | `capacity`: 1 to 1,048,576 units of weight, default 1,024 |
 /// | `rendezvous`, `jump`, `memento` | |
 ///
 /// Those from `rendezvous_table` on pick by the request's key, and also have `without_key`:

@@ -70,17 +70,20 @@ impl Anchor {
     /// Buckets that there is room for, where neither nodes nor a capacity are given.
     pub const DEFAULT_CAPACITY: usize = 1_024;
 
+    /// The most buckets.
+    pub const MAX_CAPACITY: usize = crate::buckets::MAX_BUCKETS as usize;
+
     /// The nodes, with room for as many buckets again, and for 1,024 at least.
     ///
     /// # Errors
-    /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`], more than 2²⁴ in sum.
+    /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`], more than 2²⁰ in sum.
     pub fn new(nodes: &[Node]) -> Result<Self, BuildError> {
         let sum: usize = nodes.iter().map(|node| usize::from(node.weight.get())).sum();
-        let most = crate::buckets::MAX_BUCKETS as usize;
-        Self::with_capacity(nodes, (2 * sum).clamp(Self::DEFAULT_CAPACITY, most))
+        let capacity = (2 * sum).clamp(Self::DEFAULT_CAPACITY, Self::MAX_CAPACITY);
+        Self::with_capacity(nodes, capacity)
     }
 
-    /// The nodes, with room for so many buckets in all: 1 to 2²⁴.
+    /// The nodes, with room for so many buckets in all: 1 to 2²⁰.
     ///
     /// # Errors
     /// What [`new`](Self::new) refuses, with the capacity for the limit; [`BuildError::OutOfRange`].

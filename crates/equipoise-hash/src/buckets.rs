@@ -8,7 +8,7 @@ use crate::node::live;
 use crate::{BuildError, Node};
 
 /// The most buckets.
-pub(crate) const MAX_BUCKETS: u64 = 1 << 24;
+pub(crate) const MAX_BUCKETS: u64 = 1 << 20;
 
 /// Who occupies each bucket, by index in `nodes`; [`FREE`] for nobody.
 #[derive(Clone, Debug)]
@@ -115,7 +115,7 @@ pub(crate) mod stored {
         pub(crate) fn check(self) -> Result<Buckets, &'static str> {
             live(&self.nodes).map_err(|_| "nodes: two have the same id")?;
             if self.owners.len() as u64 > MAX_BUCKETS {
-                return Err("owners: more than 2^24 buckets");
+                return Err("owners: more than 2^20 buckets");
             }
             let mut counts = vec![0; self.nodes.len()];
             for &owner in self.owners.iter().flatten() {

@@ -65,7 +65,7 @@ impl Memento {
     /// The nodes in a row, in the order of the list.
     ///
     /// # Errors
-    /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`], more than 2²⁴ in sum.
+    /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`], more than 2²⁰ in sum.
     pub fn new(nodes: &[Node]) -> Result<Self, BuildError> {
         Self::default().update(nodes)
     }

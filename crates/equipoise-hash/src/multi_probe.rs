@@ -63,7 +63,7 @@ impl MultiProbe {
     ///
     /// # Errors
     /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`] where it would have more than
-    /// 2²⁴ points.
+    /// 2²¹ points.
     pub fn new(nodes: &[Node]) -> Result<Self, BuildError> {
         Self::with(nodes, Probing::default())
     }

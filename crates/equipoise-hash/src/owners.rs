@@ -47,6 +47,9 @@ pub(crate) enum Owners {
 }
 
 impl Owners {
+    /// The most nodes that a narrow table has.
+    pub(crate) const NARROW: usize = 1 << 16;
+
     /// Nobody owns anything, for there is nobody.
     pub(crate) fn none() -> Self {
         Self::Narrow(Box::default())
@@ -58,7 +61,7 @@ impl Owners {
         nodes: usize,
         mut owner: impl FnMut(usize) -> u32,
     ) -> Self {
-        if nodes <= 1 << 16 {
+        if nodes <= Self::NARROW {
             Self::Narrow((0..size.get()).map(|slot| owner(slot) as u16).collect())
         } else {
             Self::Wide((0..size.get()).map(&mut owner).collect())

@@ -199,7 +199,7 @@ impl Race {
     /// its draw alone is later than the time.
     #[inline]
     fn bound(&self, time: Time) -> i16 {
-        let bound = ((time.0 >> 20) + 1) * u64::from(self.reference) >> 23;
+        let bound = (((time.0 >> 20) + 1) * u64::from(self.reference)) >> 23;
         i16::try_from(bound).unwrap_or(i16::MAX)
     }
 

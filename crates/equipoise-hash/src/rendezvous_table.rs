@@ -130,10 +130,10 @@ impl RendezvousTable {
         let newcomers = Newcomers::new(&change.joined, &all, self.slowest);
         let mut slowest = self.slowest;
         let owners = Owners::from_fn(self.size, nodes.len(), |slot| {
-            let key = slot_key(slot);
             let place = match self.owners.get(slot).and_then(|old| change.stayed[old]) {
-                Some(owner) => newcomers.challenge(key, &all, owner),
-                None => raced(&all, key, &mut slowest),
+                Some(owner) if change.joined.is_empty() => owner,
+                Some(owner) => newcomers.challenge(slot_key(slot), &all, owner),
+                None => raced(&all, slot_key(slot), &mut slowest),
             };
             live[place].index
         });

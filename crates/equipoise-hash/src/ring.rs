@@ -47,13 +47,13 @@ impl Ring {
     /// The most points for each unit of weight.
     pub const MAX_POINTS: u16 = 4_096;
     /// The most points in all.
-    pub const MAX_TOTAL: u64 = 1 << 24;
+    pub const MAX_TOTAL: u64 = 1 << 21;
 
     /// The ring of these nodes, with 160 points for each unit of weight.
     ///
     /// # Errors
     /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`] where it would have more than
-    /// 2²⁴ points.
+    /// 2²¹ points.
     pub fn new(nodes: &[Node]) -> Result<Self, BuildError> {
         Self::with_points(nodes, Self::DEFAULT_POINTS)
     }

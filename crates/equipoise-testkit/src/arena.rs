@@ -1,6 +1,6 @@
 //! A pool with one reader, and the backends numbered.
 
-use equipoise_core::{Admin, BackendId, Health, Policy, Rng, Weight};
+use equipoise_core::{Admin, BackendId, HashKey, Health, Policy, Rng, Weight};
 use equipoise_pool::{Lease, PickError, Pool, Reader, Request, Spec};
 
 /// A pool whose backends are the numbers 0, 1, 2, ..., with one reader that does all the picks.
@@ -9,6 +9,8 @@ pub struct Arena<P: Policy> {
     pub pool: Pool<usize, P>,
     /// The one worker.
     pub reader: Reader<usize, P>,
+    /// Makes the requests' keys, if they have any.
+    keys: Option<Rng>,
 }
 
 impl<P: Policy> Arena<P> {
@@ -16,9 +18,23 @@ impl<P: Policy> Arena<P> {
     pub fn new(policy: P, seed: u64, weights: &[u16]) -> Self {
         let pool = Pool::new(policy, seed);
         let reader = pool.reader();
-        let mut arena = Self { pool, reader };
+        let mut arena = Self { pool, reader, keys: None };
         arena.set_weights(weights);
         arena
+    }
+
+    /// The same arena, whose requests have keys: each a new one.
+    pub fn with_keys(mut self, seed: u64) -> Self {
+        self.keys = Some(Rng::seeded(!seed));
+        self
+    }
+
+    /// A request, with the next key if requests have keys.
+    pub fn request(&mut self) -> Request<'static> {
+        match &mut self.keys {
+            None => Request::new(),
+            Some(keys) => Request::new().with_key(HashKey::new(keys.next_u64())),
+        }
     }
 
     /// The id of backend number `i`.
@@ -39,6 +55,11 @@ impl<P: Policy> Arena<P> {
         self.pool.set_health(Self::id(i), Health::Down).expect("it is in the pool");
     }
 
+    /// Brings a backend up again.
+    pub fn bring_up(&self, i: usize) {
+        self.pool.set_health(Self::id(i), Health::Up).expect("it is in the pool");
+    }
+
     /// Drains, disables or enables a backend.
     pub fn set_admin(&self, i: usize, admin: Admin) {
         self.pool.set_admin(Self::id(i), admin).expect("it is in the pool");
@@ -46,7 +67,8 @@ impl<P: Policy> Arena<P> {
 
     /// Picks a backend and keeps it.
     pub fn lease(&mut self) -> Result<Lease<usize>, PickError> {
-        self.reader.pick(&Request::new())
+        let request = self.request();
+        self.reader.pick(&request)
     }
 
     /// Picks a backend and gives it up at once: how the policy picks when nothing is in flight.

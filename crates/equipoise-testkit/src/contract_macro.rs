@@ -19,6 +19,11 @@ pub struct Promises {
     /// A backend that fails fast gets at most this multiple of its fair share
     /// (`failing_fast_attracts_nobody`).
     pub failing_share: Option<f64>,
+    /// Requests have keys, each a new one, and the same key goes to the same backend. When a backend
+    /// leaves or joins, at most this part of the others' keys moves
+    /// (`the_same_key_goes_to_the_same_backend`, `a_flap_moves_only_the_keys_of_the_dead`,
+    /// `a_change_moves_few_keys_needlessly`).
+    pub keyed: Option<f64>,
 }
 
 impl Promises {
@@ -30,6 +35,7 @@ impl Promises {
             no_starvation: false,
             load_spread: None,
             failing_share: None,
+            keyed: None,
         }
     }
 
@@ -66,6 +72,9 @@ macro_rules! policy_contract {
                 nobody_starves,
                 load_per_weight_is_equalised,
                 failing_fast_attracts_nobody,
+                the_same_key_goes_to_the_same_backend,
+                a_flap_moves_only_the_keys_of_the_dead,
+                a_change_moves_few_keys_needlessly,
             );
         }
     };

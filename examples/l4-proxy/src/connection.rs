@@ -32,9 +32,10 @@ impl Service {
         let Ok(first) = self.first_bytes(&mut client).await else {
             return log.end(&End::BrokenByClient);
         };
-        let local = client.local_addr().ok();
-        let seen = Seen { client: from, local, sni: first.sni.as_deref() };
-        let key = self.pool.key.as_ref().and_then(|key| key.of(&seen));
+        let key = self.pool.key.as_ref().and_then(|key| {
+            let local = client.local_addr().ok();
+            key.of(&Seen { client: from, local, sni: first.sni.as_deref() })
+        });
         let (lease, backend) = match self.reach(key, &mut log).await {
             Ok(reached) => reached,
             Err(error) => return log.end(&error),

@@ -215,6 +215,10 @@ impl Tried {
 
     /// What to answer when there is no backend left.
     fn refusal(&self, error: PickError) -> Refusal {
+        if error == PickError::NoKey {
+            // The request lacks what it is to be placed by: no use in sending it again.
+            return Refusal::new(StatusCode::BAD_REQUEST, error.to_string());
+        }
         let full = matches!(error, PickError::Exhausted { full: 1.., .. });
         if self.backends.is_empty() || full {
             return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());

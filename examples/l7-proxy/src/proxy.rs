@@ -3,6 +3,7 @@
 use equipoise_core::{Clock, Failure, Outcome};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use hyper::http::uri::{PathAndQuery, Uri};
 use hyper::{Request, Response, StatusCode, Version};
@@ -67,7 +68,8 @@ impl Proxy {
         };
         log.pool = Some(pool.name.clone());
         // Before the headers are changed, and once: another attempt is with the same key.
-        let seen = Seen { ends, host: &target.host, uri: &head.uri, headers: &head.headers };
+        let host = target.host_header.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+        let seen = Seen { ends, host, uri: &head.uri, headers: &head.headers };
         let key = pool.key.as_ref().and_then(|key| key.of(&seen));
         // From the client's connection to the backend's: HTTP/1.1, and the path without the host.
         head.version = Version::HTTP_11;

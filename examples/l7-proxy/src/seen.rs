@@ -37,8 +37,8 @@ pub struct Ends {
 pub struct Seen<'a> {
     /// The connection that it came over.
     pub ends: Ends,
-    /// The host that it asks, wherever it names it; empty if it does not.
-    pub host: &'a str,
+    /// The host that it asks, wherever it names it, as it does; empty if it does not.
+    pub host: &'a [u8],
     /// Its target.
     pub uri: &'a Uri,
     /// Its headers.
@@ -56,7 +56,7 @@ impl KeySource for Seen<'_> {
 
     fn header(&self, name: &str) -> Option<&[u8]> {
         if name == "host" {
-            return Some(self.host.as_bytes());
+            return Some(self.host);
         }
         self.headers.get(name).map(HeaderValue::as_bytes)
     }
@@ -100,7 +100,7 @@ mod tests {
             client: ([192, 0, 2, 1], 4321).into(),
             local: Some(([192, 0, 2, 2], 80).into()),
         };
-        let seen = Seen { ends, host: "shop.example", uri: &head.uri, headers: &head.headers };
+        let seen = Seen { ends, host: b"Shop.example:81", uri: &head.uri, headers: &head.headers };
         KeySpec::from(part).key(&seen, &HASHER)
     }
 

@@ -27,8 +27,13 @@ pub struct Flags {
     )]
     pub backend: Vec<BackendSpec>,
 
-    /// How to choose: round_robin (the default), random, least_conn, p2c or peak_ewma
-    #[arg(long, value_name = "NAME")]
+    /// How to choose.
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "How to choose: round_robin (the default), random, least_conn, p2c, peak_ewma; or by --key: \
+                rendezvous_table, maglev, ring, rendezvous, multi_probe, anchor, memento, jump"
+    )]
     pub policy: Option<PolicyConfig>,
 
     /// What a policy picks by that picks by a key: client, connection, ...

@@ -169,17 +169,18 @@ impl TableConfig {
             let points = written.number("points", (1, Ring::MAX_POINTS.into()))?;
             Ok(points.map_or(default, |points| points as u16))
         };
-        let slots = |field, default| {
-            Ok(written.number(field, (1, MAX_SLOTS))?.map_or(default, |slots| slots as u32))
+        let count = |field, max, default| {
+            Ok(written.number(field, (1, max))?.map_or(default, |count| count as u32))
         };
+        let slots = || count("slots", MAX_SLOTS, DEFAULT_SLOTS);
         let read = || {
             Ok(Some(match written.name.as_str() {
                 "ring" => Self::Ring { points: points(Ring::DEFAULT_POINTS)? },
-                "maglev" => Self::Maglev { slots: slots("slots", DEFAULT_SLOTS)? },
+                "maglev" => Self::Maglev { slots: slots()? },
                 "rendezvous" => Self::Rendezvous,
                 "rendezvous_table" => {
                     let quota = written.number("quota", (0, RendezvousTable::MAX_QUOTA.into()))?;
-                    let slots = slots("slots", DEFAULT_SLOTS)?;
+                    let slots = slots()?;
                     Self::RendezvousTable { slots, quota: quota.map(|quota| quota as u16) }
                 }
                 "jump" => Self::Jump,
@@ -189,9 +190,13 @@ impl TableConfig {
                     let probes = probes.map_or(default.probes, |probes| probes as u8);
                     Self::MultiProbe(Probing { probes, points: points(default.points)? })
                 }
-                "anchor" => {
-                    Self::Anchor { capacity: slots("capacity", Anchor::DEFAULT_CAPACITY as u32)? }
-                }
+                "anchor" => Self::Anchor {
+                    capacity: count(
+                        "capacity",
+                        Anchor::MAX_CAPACITY as u64,
+                        Anchor::DEFAULT_CAPACITY as u32,
+                    )?,
+                },
                 "memento" => Self::Memento,
                 _ => return Ok(None),
             }))

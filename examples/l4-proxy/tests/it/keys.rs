@@ -142,6 +142,24 @@ fn a_client_stays_where_it_is_and_its_connections_need_not() {
 }
 
 #[test]
+fn a_client_without_a_key_may_be_refused() {
+    let backend = Backend::named("a");
+    let config = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\npool = \"a\"\n\
+         [pools.a]\npolicy = {{ name = \"ring\", without_key = \"refuse\" }}\nkey = \"sni\"\n\
+         backends = [\"{}\"]\n",
+        backend.address
+    );
+    let file = ConfigFile::new(SCRATCH, "refuse", &config);
+    let proxy = Proxy::start(PROXY, 1, ["--config", file.path()]);
+    let mut client = Connection::open(proxy.address());
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    client.until_closed();
+    proxy.logged(&["backend=- attempts=0", "end=\"the request has no key to pick a backend by\""]);
+    assert_eq!(backend.accepted(), 0);
+}
+
+#[test]
 fn what_a_tcp_proxy_does_not_see_is_refused() {
     for key in ["{ header = \"x-user\" }", "[\"client\", { path = 1 }]", "{ cookie = \"a\" }"] {
         let config = format!(

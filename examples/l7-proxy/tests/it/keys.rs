@@ -136,6 +136,54 @@ fn proxies_with_the_same_secret_agree() {
 }
 
 #[test]
+fn every_policy_by_a_key_keeps_it_in_its_place() {
+    let backends = NAMES.map(Backend::named);
+    let addresses = backends.each_ref().map(|backend| backend.address.as_str());
+    for policy in [
+        "rendezvous_table",
+        "maglev",
+        "ring",
+        "rendezvous",
+        "multi_probe",
+        "anchor",
+        "memento",
+        "jump",
+    ] {
+        let flags = ["--policy", policy, "--key", "header=x-user"];
+        let proxy = Proxy::over(PROXY, &addresses, &flags);
+        let place = || (0..20).map(|index| backend_of(&proxy, "/", &user(index)));
+        let placed: Vec<_> = place().collect();
+        assert_eq!(place().collect::<Vec<_>>(), placed, "{policy}");
+        assert!(placed.iter().collect::<BTreeSet<_>>().len() > 1, "{policy}");
+    }
+}
+
+#[test]
+fn requests_without_a_key_may_take_turns_or_be_refused() {
+    let backends = NAMES.map(Backend::named);
+    let addresses = backends.each_ref().map(|backend| backend.address.as_str());
+    let with_rule = |rule: &str| {
+        let policy = format!("{{ name = \"maglev\", without_key = \"{rule}\" }}");
+        let text = format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+             [pools.a]\npolicy = {policy}\nkey = {{ header = \"x-user\" }}\nbackends = {addresses:?}\n"
+        );
+        Proxy::start(PROXY, 1, ["--config", ConfigFile::new(SCRATCH, rule, &text).path()])
+    };
+    let proxy = with_rule("round_robin");
+    let turns: Vec<_> = (0..8).map(|_| backend_of(&proxy, "/", "")).collect();
+    assert_eq!(turns[..4], turns[4..]);
+    assert_eq!(turns.iter().collect::<BTreeSet<_>>().len(), 4, "{turns:?}");
+
+    let proxy = with_rule("refuse");
+    let refused = get(proxy.address(), "/");
+    let why = "the request has no key to pick a backend by\n";
+    assert_eq!((refused.status, refused.text().as_str()), (400, why));
+    proxy.logged(&["GET / 400 pool=a backend=- attempts=0"]);
+    backend_of(&proxy, "/", &user(1));
+}
+
+#[test]
 fn a_key_may_be_given_by_a_flag() {
     let backends = NAMES.map(Backend::named);
     let addresses = backends.each_ref().map(|backend| backend.address.as_str());
