@@ -81,7 +81,8 @@ fn ours_with_weights() -> Vec<Entry> {
         ours!("rendezvous table weights 1-5", RendezvousTable, Fold, RendezvousTable::new),
         ours!("maglev weights 1-5", Maglev, Fold, Maglev::new),
         ours!("rendezvous weights 1-5", Rendezvous, Fold, Rendezvous::new).slow(20, 250),
-        ours!("ring weights 1-5", Ring, Fold, Ring::new),
+        // At 10,000 it would have more points than a ring may.
+        ours!("ring weights 1-5", Ring, Fold, Ring::new).limit(1_000),
         ours!("anchor weights 1-5", Anchor, Fold, Anchor::new),
     ];
     rows.into_iter().map(Entry::weighted).collect()
@@ -111,7 +112,7 @@ fn settings() -> Vec<Entry> {
         ours!("ring 10 points", Ring, Fold, |nodes| Ring::with_points(nodes, 10)),
         ours!("ring 40 points", Ring, Fold, |nodes| Ring::with_points(nodes, 40)),
         ours!("ring 640 points", Ring, Fold, |nodes| Ring::with_points(nodes, 640)),
-        ours!("ring 2560 points", Ring, Fold, |nodes| Ring::with_points(nodes, 2_560)),
+        ours!("ring 1280 points", Ring, Fold, |nodes| Ring::with_points(nodes, 1_280)),
         ours!("multi-probe 5 probes 1 point", MultiProbe, Fold, |nodes| probing(nodes, 5, 1)),
         ours!("multi-probe 21 probes 1 point", MultiProbe, Fold, |nodes| probing(nodes, 21, 1))
             .slow(200, 0),

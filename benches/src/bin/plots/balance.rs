@@ -48,7 +48,7 @@ fn label(record: &Record) -> String {
         .replace("16384", "16,384")
         .replace("262144", "262,144")
         .replace("1048576", "1,048,576")
-        .replace("2560", "2,560")
+        .replace("1280", "1,280")
         .replace(" probes ", " probes, ")
 }
 
@@ -131,7 +131,7 @@ pub(crate) fn draw(records: &[Record], file: &Path) -> Result<(), Box<dyn Error>
         crossed.extend((left..right).step_by(8).map(|x| (x, at)));
     }
 
-    let mut lines: Vec<((Structure, bool), Vec<(i32, i32)>)> = Vec::new();
+    let mut lines: Vec<(_, Vec<_>)> = Vec::new();
     for record in &shown {
         let (Some(line), Some(at)) = (line_of(record), pixel(record)) else { continue };
         match lines.iter_mut().find(|(other, _)| *other == line) {

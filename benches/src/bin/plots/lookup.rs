@@ -52,7 +52,10 @@ pub(crate) fn draw(records: &[Record], file: &Path) -> Result<(), Box<dyn Error>
     let area = SVGBackend::new(file, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
-        .caption("A lookup against the number of servers (ours with foldhash, others as they come)", (FONT, 20).into_font().color(&INK))
+        .caption(
+            "A lookup against the number of servers (ours with foldhash, others as they come)",
+            (FONT, 20).into_font().color(&INK),
+        )
         .margin(16)
         .margin_right(300)
         .x_label_area_size(48)
