@@ -83,3 +83,9 @@ pub use node::{BuildError, Node};
 pub use rendezvous::Rendezvous;
 pub use rendezvous_table::RendezvousTable;
 pub use ring::Ring;
+
+/// The code of the README runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+pub struct Readme;
