@@ -109,13 +109,6 @@ impl Walk {
         }
         Self { at: at as u32, step: step as u32 }
     }
-
-    /// Goes on by one step, in a table of so many slots.
-    #[inline(always)]
-    const fn advance(&mut self, slots: u32) {
-        let next = self.at + self.step;
-        self.at = if next >= slots { next - slots } else { next };
-    }
 }
 
 const fn gcd(mut a: u64, mut b: u64) -> u64 {
@@ -154,15 +147,15 @@ impl Free {
             return self.take_of_few(walk);
         }
         let slots = self.remainder.divisor as u32;
-        loop {
-            let at = walk.at as usize;
-            walk.advance(slots);
-            if self.bits[at / 64] & (1 << (at % 64)) != 0 {
-                self.bits[at / 64] &= !(1 << (at % 64));
-                self.left -= 1;
-                return at;
-            }
+        let (step, back) = (walk.step, slots - walk.step);
+        let mut at = walk.at;
+        while self.bits[(at / 64) as usize] & (1 << (at % 64)) == 0 {
+            at = if at >= back { at - back } else { at + step };
         }
+        walk.at = at;
+        self.bits[(at / 64) as usize] &= !(1 << (at % 64));
+        self.left -= 1;
+        at as usize
     }
 
     #[cold]

@@ -68,6 +68,23 @@ impl Owners {
         }
     }
 
+    /// The owner of each slot, of `nodes` in all.
+    pub(crate) fn from_list(owners: &[u32], nodes: usize) -> Self {
+        if nodes <= Self::NARROW {
+            Self::Narrow(owners.iter().map(|&owner| owner as u16).collect())
+        } else {
+            Self::Wide(owners.into())
+        }
+    }
+
+    /// What `new` has for the owner of each slot.
+    pub(crate) fn translate(&self, new: &[u32]) -> Vec<u32> {
+        match self {
+            Self::Narrow(owners) => owners.iter().map(|&old| new[usize::from(old)]).collect(),
+            Self::Wide(owners) => owners.iter().map(|&old| new[old as usize]).collect(),
+        }
+    }
+
     /// The slot of a hash, by its high bits.
     #[inline(always)]
     pub(crate) fn slot(&self, hash: u64) -> usize {
