@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use equipoise_core::HashKey;
 
@@ -21,9 +22,9 @@ use crate::{BuildError, ConsistentHash, Node};
 /// has 0.1 % of the keys, and 0.5 % move besides; [`RendezvousTable`](crate::RendezvousTable) moves
 /// none.
 ///
-/// A node takes its j-th turn at the time (j + ½) / weight, so slots are in proportion to weights,
-/// up to one. A node may thus be without a slot, and so without a key, when the table has less than
-/// twice the sum of weights over its own: see [`slots`](Self::slots).
+/// Each node has its share of the slots by weight, up to one, and takes its j-th turn at the time
+/// (j + ½) / weight. A node with a share of less than a slot may thus be without one, and so without
+/// a key: see [`slots`](Self::slots).
 ///
 /// Candidates beyond the first are found by [random jumps](ConsistentHash::lookup_where).
 ///
@@ -153,22 +154,28 @@ impl Free {
     }
 }
 
-/// Whose turn it is, so many times. The j-th turn of a node comes at (j + ½) / weight; of equals the
-/// first by id goes first.
+/// Whose turn it is, so many times. Everyone has as many turns as its share, rounded down, and those
+/// with the largest rests have one more; the j-th turn of a node comes at (j + ½) / weight. Of equals
+/// the first by id goes first.
 fn turns(nodes: &[Live], count: usize) -> Vec<usize> {
     if nodes.iter().all(|node| node.weight == nodes[0].weight) {
         return (0..nodes.len()).cycle().take(count).collect();
     }
     let total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
-    let mut turns = Vec::with_capacity(count + 2 * nodes.len());
-    for (place, node) in nodes.iter().enumerate() {
-        // Of all turns until everyone has had its share and one more.
-        let share = (count as u64 * u64::from(node.weight)).div_ceil(total) + 1;
+    let share = |node: &Live| count as u64 * u64::from(node.weight);
+    let mut shares: Vec<u64> = nodes.iter().map(|node| share(node) / total).collect();
+    let given: u64 = shares.iter().sum();
+    let mut by_rest: Vec<usize> = (0..nodes.len()).collect();
+    by_rest.sort_by_key(|&place| Reverse(share(&nodes[place]) % total));
+    // The rests add up to less than one for each node.
+    by_rest.into_iter().take(count - given as usize).for_each(|place| shares[place] += 1);
+    let mut turns = Vec::with_capacity(count);
+    for (place, (node, share)) in nodes.iter().zip(shares).enumerate() {
         let time = |j: u64| ((2 * j + 1) << 36) / u64::from(node.weight);
         turns.extend((0..share).map(|j| (time(j), place)));
     }
     turns.sort_unstable();
-    turns.into_iter().map(|(_, place)| place).take(count).collect()
+    turns.into_iter().map(|(_, place)| place).collect()
 }
 
 impl Default for Maglev {
