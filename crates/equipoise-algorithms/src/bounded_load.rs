@@ -46,7 +46,7 @@ use crate::hashed::{Hashed, HashedPicker, WithoutKey};
 /// # drop(held);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct BoundedLoad<T> {
     hashed: Hashed<T>,
     factor: LoadFactor,
@@ -93,6 +93,13 @@ impl<T: ConsistentHash> BoundedLoad<T> {
     pub fn without_key(mut self, rule: WithoutKey) -> Self {
         self.hashed = self.hashed.without_key(rule);
         self
+    }
+}
+
+impl<T: Clone> Clone for BoundedLoad<T> {
+    /// The same policy for another pool, whose requests in flight are its own.
+    fn clone(&self) -> Self {
+        Self { hashed: self.hashed.clone(), factor: self.factor, total: Arc::default() }
     }
 }
 

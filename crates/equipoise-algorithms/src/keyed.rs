@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use equipoise_core::{BackendId, HashKey, Slot, SlotSet, View, Weight};
+use equipoise_core::{BackendId, HashKey, Rng, Slot, SlotSet, View, Weight};
 use equipoise_hash::{BuildError, ConsistentHash, Node, Rendezvous};
 
 /// A table over all backends of a tier. Health is no matter of the table: who may not be picked is
@@ -46,8 +46,9 @@ impl Part {
 
     /// Whether the key is in it. When the part grows, keys are added and none goes.
     fn has(self, key: HashKey, node: Node) -> bool {
-        let hash = (key.get() ^ node.id.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self == Self::ALL || ((hash ^ (hash >> 32)) as u32) < self.0
+        // Neither ids nor keys need be hashes, and parts of several nodes must be independent.
+        let draw = |from: u64| Rng::seeded(from).next_u64();
+        self == Self::ALL || ((draw(key.get() ^ draw(node.id.get())) >> 32) as u32) < self.0
     }
 }
 

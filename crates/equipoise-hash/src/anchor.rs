@@ -94,8 +94,7 @@ impl Anchor {
             return Err(BuildError::OutOfRange { setting: "capacity", given, min: 1, max });
         }
         let empty = Self { buckets: Buckets::free(capacity), anchors: Anchors::new(capacity, 0) };
-        let joining = empty.buckets.changes(nodes)?.joining;
-        empty.check_room(joining.len())?;
+        let joining = empty.buckets.changes(nodes, capacity as u64)?.joining;
         // Those of the beginning have not left and come back, so no path leads through them.
         let mut table = Self { anchors: Anchors::new(capacity, joining.len()), ..empty };
         table.buckets.owners[..joining.len()].copy_from_slice(&joining);
@@ -106,14 +105,6 @@ impl Anchor {
     /// How many buckets there is room for.
     pub fn capacity(&self) -> usize {
         self.buckets.owners.len()
-    }
-
-    fn check_room(&self, wanted: usize) -> Result<(), BuildError> {
-        if wanted > self.capacity() {
-            let (sum, limit) = (wanted as u64, self.capacity() as u64);
-            return Err(BuildError::WeightsTooLarge { sum, limit });
-        }
-        Ok(())
     }
 
     #[inline(always)]
@@ -208,8 +199,7 @@ impl ConsistentHash for Anchor {
     /// # Errors
     /// Also [`BuildError::WeightsTooLarge`] where there is no room for so many buckets.
     fn update(&self, nodes: &[Node]) -> Result<Self, BuildError> {
-        let changes = self.buckets.changes(nodes)?;
-        self.check_room(changes.occupied() + changes.joining.len())?;
+        let changes = self.buckets.changes(nodes, self.capacity() as u64)?;
         let mut anchors = self.anchors.clone();
         for bucket in changes.vacated(&self.buckets) {
             anchors.remove(bucket);

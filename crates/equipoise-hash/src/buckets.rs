@@ -29,11 +29,6 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// How many buckets stay occupied.
-    pub(crate) fn occupied(&self) -> usize {
-        self.owners.iter().filter(|&&owner| owner != FREE).count()
-    }
-
     /// The buckets that were occupied before, and are no longer.
     pub(crate) fn vacated(&self, before: &Buckets) -> Vec<u32> {
         let vacated =
@@ -49,12 +44,12 @@ impl Buckets {
     }
 
     /// Which buckets the nodes keep, and which nodes want more. A node that has become lighter gives
-    /// up its last buckets.
-    pub(crate) fn changes(&self, nodes: &[Node]) -> Result<Changes, BuildError> {
+    /// up its last buckets. There is room for `limit` in all.
+    pub(crate) fn changes(&self, nodes: &[Node], limit: u64) -> Result<Changes, BuildError> {
         let live = live(nodes)?;
         let sum: u64 = live.iter().map(|node| u64::from(node.weight)).sum();
-        if sum > MAX_BUCKETS {
-            return Err(BuildError::WeightsTooLarge { sum, limit: MAX_BUCKETS });
+        if sum > limit {
+            return Err(BuildError::WeightsTooLarge { sum, limit });
         }
         // By new index: how many buckets it may still have.
         let mut wanted: Vec<u32> = nodes.iter().map(|node| node.weight.get().into()).collect();

@@ -58,7 +58,9 @@ pub const fn jump_back(hash: u64, buckets: u32) -> u32 {
     // Bit i is set if there is a jump to a bucket of the 2ⁱ from 2ⁱ on.
     let mut jumps = ((first ^ (first >> 32)) as u32) & (u32::MAX >> (buckets - 1).leading_zeros());
     while jumps != 0 {
-        let begin = 1 << jumps.ilog2();
+        let begin: u32 = 1 << jumps.ilog2();
+        // The bits below the next power of two, which may be 2³².
+        let within = begin | (begin - 1);
         // The last jump in there. Which half of the number it is from must differ with the bits
         // that are still to come, or buckets would not be independent.
         let half = (first >> ((jumps.count_ones() & 1) * 32)) as u32;
@@ -69,14 +71,14 @@ pub const fn jump_back(hash: u64, buckets: u32) -> u32 {
             }
             // Too far: the one before it, if it is still in there.
             let next = random.next();
-            bucket = next as u32 & (2 * begin).wrapping_sub(1);
+            bucket = next as u32 & within;
             if bucket < begin {
                 break;
             }
             if bucket < buckets {
                 return bucket;
             }
-            bucket = (next >> 32) as u32 & (2 * begin).wrapping_sub(1);
+            bucket = (next >> 32) as u32 & within;
             if bucket < begin {
                 break;
             }

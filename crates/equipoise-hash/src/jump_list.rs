@@ -2,7 +2,7 @@
 
 use equipoise_core::HashKey;
 
-use crate::buckets::{Buckets, FREE};
+use crate::buckets::{Buckets, FREE, MAX_BUCKETS};
 use crate::jump::jump_back;
 use crate::mix::spread;
 use crate::{BuildError, ConsistentHash, Node, fallback};
@@ -80,7 +80,7 @@ impl ConsistentHash for Jump {
     /// The result depends on this table: nodes that stay keep their buckets, as far as there are no
     /// gaps; newcomers fill the gaps first.
     fn update(&self, nodes: &[Node]) -> Result<Self, BuildError> {
-        let changes = self.buckets.changes(nodes)?;
+        let changes = self.buckets.changes(nodes, MAX_BUCKETS)?;
         let (mut owners, mut joining) = (changes.owners, changes.joining.into_iter());
         let mut gaps =
             (0..owners.len()).filter(|&i| owners[i] == FREE).collect::<alloc::vec::Vec<_>>();

@@ -1,7 +1,7 @@
 //! Nodes take turns to take slots.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::collections::{BTreeMap, BinaryHeap, binary_heap::PeekMut};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -23,9 +23,9 @@ use crate::{BuildError, ConsistentHash, Node};
 /// has 0.1 % of the keys, and 0.5 % move besides; [`RendezvousTable`](crate::RendezvousTable) moves
 /// none.
 ///
-/// A node takes its j-th turn at the time (j + ½) / weight, so slots are in proportion to weights,
-/// up to one. A node may thus be without a slot, and so without a key, when the table has less than
-/// twice the sum of weights over its own: see [`slots`](Self::slots).
+/// Each node has its share of the slots by weight, up to one, and takes its j-th turn at the time
+/// (j + ½) / weight. A node with a share of less than a slot may thus be without one, and so without
+/// a key: see [`slots`](Self::slots).
 ///
 /// Candidates beyond the first are found by [random jumps](ConsistentHash::lookup_where).
 ///
@@ -210,37 +210,78 @@ const fn inverse(step: u64, slots: u64) -> u64 {
 }
 
 /// Lets the nodes take turns until all slots are taken; tells `own` who takes which, by the node's
-/// index in the caller's list.
+/// index in the caller's list. The j-th turn of a node comes at (j + ½) / weight; of equals the
+/// heaviest goes first, and then the first by id.
 #[inline(always)]
 fn fill(nodes: &[Live], slots: usize, mut own: impl FnMut(usize, u32)) {
     let mut walks: Vec<Walk> = nodes.iter().map(|node| Walk::new(node.id, slots as u64)).collect();
     let mut free = Free::new(slots);
-    let classes = classes(nodes);
-    // The next turn of each class; the time is (j + ½) / weight, of equals the heavier goes first.
+    let classes = Class::all(nodes, slots);
     let turn = |j: u64, class: usize| {
-        Reverse((((2 * j + 1) << 36) / u64::from(classes[class].0), class, j))
+        Reverse((((2 * j + 1) << 36) / u64::from(classes[class].weight), class, j))
     };
     let mut turns: BinaryHeap<_> = (0..classes.len()).map(|class| turn(0, class)).collect();
     while let Some(mut next) = turns.peek_mut() {
         let Reverse((_, class, j)) = *next;
-        *next = turn(j + 1, class);
-        for &place in classes[class].1.iter().take(free.left) {
-            own(free.take(&mut walks[place]), nodes[place].index);
+        let takers = classes[class].takers(j);
+        if takers.is_empty() {
+            PeekMut::pop(next);
+            continue;
         }
-        if free.left == 0 {
-            return;
+        *next = turn(j + 1, class);
+        for &place in takers {
+            own(free.take(&mut walks[place]), nodes[place].index);
         }
     }
 }
 
-/// The nodes of each weight, by their places, the heaviest first: those of one weight take all their
-/// turns together.
-fn classes(nodes: &[Live]) -> Vec<(u16, Vec<usize>)> {
-    let mut classes: BTreeMap<Reverse<u16>, Vec<usize>> = BTreeMap::new();
-    for (place, node) in nodes.iter().enumerate() {
-        classes.entry(Reverse(node.weight)).or_default().push(place);
+/// The nodes of one weight, which take their turns together.
+struct Class {
+    weight: u16,
+    /// By id.
+    places: Vec<usize>,
+    /// Turns that each of them has.
+    share: u64,
+    /// How many of them have one more.
+    extra: usize,
+}
+
+impl Class {
+    /// The classes, the heaviest first. Everyone has as many turns as its share of the slots, rounded
+    /// down, and those with the largest rests have one more: so nobody is off by a whole slot.
+    fn all(nodes: &[Live], slots: usize) -> Vec<Self> {
+        let mut places: BTreeMap<Reverse<u16>, Vec<usize>> = BTreeMap::new();
+        for (place, node) in nodes.iter().enumerate() {
+            places.entry(Reverse(node.weight)).or_default().push(place);
+        }
+        let total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
+        let share = |weight: u16| slots as u64 * u64::from(weight);
+        let of = |(Reverse(weight), places)| Self {
+            weight,
+            places,
+            share: share(weight) / total,
+            extra: 0,
+        };
+        let mut classes: Vec<Self> = places.into_iter().map(of).collect();
+        let given: u64 = classes.iter().map(|class| class.share * class.places.len() as u64).sum();
+        let mut left = slots - given as usize;
+        let mut by_rest: Vec<&mut Self> = classes.iter_mut().collect();
+        by_rest.sort_by_key(|class| Reverse(share(class.weight) % total));
+        for class in by_rest {
+            class.extra = left.min(class.places.len());
+            left -= class.extra;
+        }
+        classes
     }
-    classes.into_iter().map(|(Reverse(weight), places)| (weight, places)).collect()
+
+    /// Who has a j-th turn.
+    fn takers(&self, j: u64) -> &[usize] {
+        match j {
+            j if j < self.share => &self.places,
+            j if j == self.share => &self.places[..self.extra],
+            _ => &[],
+        }
+    }
 }
 
 impl Default for Maglev {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use equipoise_core::HashKey;
 
-use crate::buckets::Buckets;
+use crate::buckets::{Buckets, MAX_BUCKETS};
 use crate::jump::jump_back;
 use crate::mix::{mix, place, spread};
 use crate::{BuildError, ConsistentHash, Node, fallback};
@@ -147,7 +147,7 @@ impl ConsistentHash for Memento {
     /// The result depends on this table: nodes that stay keep their buckets, and newcomers take
     /// those that left last.
     fn update(&self, nodes: &[Node]) -> Result<Self, BuildError> {
-        let changes = self.buckets.changes(nodes)?;
+        let changes = self.buckets.changes(nodes, MAX_BUCKETS)?;
         let mut row = self.row.clone();
         // From the end, so that as many as possible leave without a trace.
         for bucket in changes.vacated(&self.buckets).into_iter().rev() {

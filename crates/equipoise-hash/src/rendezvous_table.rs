@@ -29,7 +29,8 @@ use crate::{BuildError, ConsistentHash, Node};
 ///
 /// # Complexity
 /// A lookup: O(1), one load. Building: O(M · n). [`update`](ConsistentHash::update): O(M) for each
-/// node that joins or leaves. Memory: 2 bytes a slot (4 with more than 65,535 nodes) and about 50 a node.
+/// node that joins or leaves. Memory: 2 bytes a slot (4 with more than 65,536 nodes) and about 50 a
+/// node.
 ///
 /// # Source
 /// Rendezvous hashing: Thaler and Ravishankar 1998, weights by Schindelhauer and Schomaker 2005.
