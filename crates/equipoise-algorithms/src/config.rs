@@ -173,7 +173,7 @@ impl PolicyConfig {
     /// let pool = Pool::new(policy, 42);
     /// pool.update(names.map(|name| Spec::new(BackendId::named(name), name)))?;
     /// let key = nginx::Consistent::key(b"/index.html").unwrap();
-    /// assert_eq!(*pool.pick(&Request::new().with_key(key))?, "10.0.0.2:8080");
+    /// assert_eq!(*pool.pick(&Request::new().with_key(key))?, "10.0.0.1:8080");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn policy_for(&self, servers: &Servers, nodes: &[Node]) -> Result<BoxPolicy, BuildError> {

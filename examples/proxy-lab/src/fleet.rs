@@ -152,11 +152,12 @@ for line in sys.stdin:
     for proxy in words[1:]:
         host, port = proxy.rsplit(':', 1)
         with socket.create_connection((host, int(port)), 10, (words[0], 0)) as client:
-            client.sendall(('GET %s HTTP/1.1\\r\\nHost: lab\\r\\nConnection: close\\r\\n\\r\\n' % path).encode())
-            reply = b''
-            while piece := client.recv(4096):
-                reply += piece
-        print(reply.rsplit(b'\\n', 1)[-1].decode(), end=' ')
+            client.sendall(('GET %s HTTP/1.1\\r\\nHost: lab\\r\\n\\r\\n' % path).encode())
+            reply, length = client.makefile('rb'), 0
+            while line := reply.readline().strip().lower():
+                if line.startswith(b'content-length:'):
+                    length = int(line.split(b':')[1])
+            print(reply.read(length).decode(), end=' ')
     print()
 ";
 

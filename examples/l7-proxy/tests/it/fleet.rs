@@ -189,7 +189,7 @@ fn keys_go_where_envoy_sends_them() {
         };
         let _ = writeln!(
             routes,
-            "          - match: {{ path: /{number} }}\n            \
+            "              - match: {{ path: /{number} }}\n                \
              route: {{ cluster: c{number}, hash_policy: [{{ {by} }}] }}"
         );
         let _ = writeln!(
