@@ -4,6 +4,7 @@
 //! `cargo test -p l7-proxy --test it fleet -- --nocapture` prints how many keys agree.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use proxy_lab::backend::{Backend, free_address};
 use proxy_lab::client::Connection;
@@ -51,6 +52,17 @@ fn addresses(backends: &[Backend]) -> Vec<(String, u16)> {
     backends.iter().map(|backend| backend.address.clone()).zip(WEIGHTS).collect()
 }
 
+/// Who gets each key in a header, through each of the proxies.
+fn ask(path: &str, proxies: [SocketAddr; 2]) -> Vec<[String; 2]> {
+    let mut both = proxies.map(Connection::open);
+    let head = format!("GET {path} HTTP/1.1\r\nHost: lab\r\nX-User: ");
+    let pair = |key: Vec<u8>| {
+        let request = [head.as_bytes(), &key, b"\r\n\r\n"].concat();
+        both.each_mut().map(|proxy| proxy.request(&request).text())
+    };
+    keys(KEYS).into_iter().map(pair).collect()
+}
+
 /// Sends each key through both proxies.
 fn compare(what: &str, modes: &[Mode], theirs: &OtherProxy, ours: &Proxy, backends: usize) {
     for (number, mode) in modes.iter().enumerate() {
@@ -58,13 +70,7 @@ fn compare(what: &str, modes: &[Mode], theirs: &OtherProxy, ours: &Proxy, backen
         let pairs = if mode.key == CLIENT {
             ask_from(&clients(KEYS as u32), &format!("/{number}"), proxies)
         } else {
-            let mut both = proxies.map(Connection::open);
-            let mut pair = |key: Vec<u8>| {
-                let head = format!("GET /{number} HTTP/1.1\r\nHost: lab\r\nX-User: ");
-                let request = [head.as_bytes(), &key, b"\r\n\r\n"].concat();
-                both.each_mut().map(|proxy| proxy.request(&request).text())
-            };
-            keys(KEYS).into_iter().map(&mut pair).collect()
+            ask(&format!("/{number}"), proxies)
         };
         let Mode { theirs, policy, key } = mode;
         let what = format!("{what} `{theirs}`, l7-proxy {policy} by {key}");
@@ -156,6 +162,29 @@ fn keys_go_where_haproxy_sends_them() {
     }
     let theirs = OtherProxy::haproxy(SCRATCH, "http", &config);
     compare("HAProxy", &modes, &theirs, &ours(&addresses, &modes), 5);
+}
+
+/// HAProxy numbers backups too, though they are on another ring.
+#[test]
+fn backups_count_where_haproxy_numbers_servers() {
+    if !is_installed("haproxy") {
+        return;
+    }
+    let backends = NAMES.map(Backend::named);
+    let mut config = "listen all\n  bind {listen}\n  balance hdr(x-user)\n  \
+                      hash-type consistent\n"
+        .to_owned();
+    let mut written = Vec::new();
+    for (index, Backend { address, .. }) in backends.iter().enumerate() {
+        let is_backup = index % 2 == 0;
+        let _ = write!(config, "  server s{index} {address}");
+        config.push_str(if is_backup { " backup\n" } else { "\n" });
+        written.push(format!("{address}{}", if is_backup { ",backup" } else { "" }));
+    }
+    let theirs = OtherProxy::haproxy(SCRATCH, "http", &config);
+    let flags = ["--policy", "haproxy_consistent", "--key", "header=x-user"];
+    let ours = Proxy::over(PROXY, &written, &flags);
+    assert_agree("HAProxy with backups", 2, &ask("/", [theirs.address, ours.address()]));
 }
 
 #[test]
