@@ -6,6 +6,7 @@
 //! statistics of one row. The README has the rest.
 
 pub mod floors;
+pub mod hash;
 pub mod ours;
 pub mod peers;
 pub mod report;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::row::Row;
 use crate::rows::{FETCH_ADD, FETCH_ADD_OWN_LINE, Group};
 use crate::target::{Target, targets};
 
@@ -25,7 +26,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    fn of(mut samples: Vec<f64>) -> Self {
+    pub(crate) fn of(mut samples: Vec<f64>) -> Self {
         samples.sort_by(f64::total_cmp);
         let at = |part: f64| samples[((samples.len() - 1) as f64 * part).round() as usize];
         Self { median: at(0.5), spread: (at(0.1), at(0.9)) }
@@ -34,12 +35,15 @@ impl Figures {
 
 /// Runs the rows in turn: a batch of each, then a batch of each again, and so on.
 pub fn measure(group: &mut Group, plan: Plan) -> Vec<Figures> {
-    let backends = group.backends;
-    let turns: Vec<_> =
-        group.rows.iter_mut().map(|row| row.calibrate(plan.batch, backends)).collect();
-    let mut samples = vec![Vec::with_capacity(plan.rounds); group.rows.len()];
+    measure_rows(&mut group.rows, group.backends, plan)
+}
+
+/// The same for rows of any kind, over so many backends.
+pub fn measure_rows(rows: &mut [Row], backends: usize, plan: Plan) -> Vec<Figures> {
+    let turns: Vec<_> = rows.iter_mut().map(|row| row.calibrate(plan.batch, backends)).collect();
+    let mut samples = vec![Vec::with_capacity(plan.rounds); rows.len()];
     for _ in 0..plan.rounds {
-        for ((row, &turn), samples) in group.rows.iter_mut().zip(&turns).zip(&mut samples) {
+        for ((row, &turn), samples) in rows.iter_mut().zip(&turns).zip(&mut samples) {
             samples.push(row.run(turn).as_nanos() as f64 / turn.times as f64);
         }
     }

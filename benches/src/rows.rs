@@ -95,6 +95,17 @@ pub enum Only {
     Named(String),
 }
 
+impl Only {
+    /// Whether a row of this name is wanted.
+    pub fn lets_in(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Containing(text) => name.contains(text),
+            Self::Named(wanted) => name == wanted,
+        }
+    }
+}
+
 /// Rows of one operation, on so many backends and threads: those that are compared.
 #[derive(Debug)]
 pub struct Group {
@@ -138,11 +149,7 @@ impl Group {
     }
 
     fn wants(&self, name: &str) -> bool {
-        match &self.only {
-            Only::All => true,
-            Only::Containing(text) => name.contains(text),
-            Only::Named(wanted) => name == wanted,
-        }
+        self.only.lets_in(name)
     }
 
     fn add<W: Worker + 'static>(&mut self, name: &'static str, workers: impl FnOnce() -> Vec<W>) {

@@ -22,7 +22,8 @@ use crate::{Random, RandomPicker, RoundRobin, RoundRobinPicker};
 /// there are fewer.
 ///
 /// # Complexity
-/// A pick: a lookup of the table, and a few more if the owner may not be picked; O(n) at worst. Building: O(n) when only health has changed.
+/// A pick: a lookup of the table, and a few more if the owner may not be picked; O(n) at worst.
+/// Building: O(n) when only health has changed, else an update of the table.
 ///
 /// In an explanation the score is the backend's place in the key's order: 0 for the owner. Without a
 /// key, it is always 0.

@@ -7,6 +7,8 @@
 //! | [`LeastConn`] | requests in flight per weight, exactly | O(1) to O(log n) | O(n) | long or uneven requests, one balancer |
 //! | [`P2c`] | requests in flight per weight, nearly | O(d) | O(n) | the default for everything else |
 //! | [`PeakEwma`] | expected waiting time | O(1) | O(n) | backends of differing or changing speed |
+//! | [`Hashed`] | keys, in proportion to weight | a table's lookup | the table's | caches and sessions that live on a backend |
+//! | [`BoundedLoad`] | keys, and requests in flight up to a factor | the same and two loads | the same and O(n) | the same, where some keys are hot |
 //!
 //! All of them honour weights, share nothing between workers but counters of the backends, pick
 //! through `&self`, and allocate nothing in a pick. All pick only admitted backends, and find one

@@ -7,7 +7,7 @@ use crate::jump::jump_back;
 use crate::mix::spread;
 use crate::{BuildError, ConsistentHash, Node, fallback};
 
-/// Nodes in a row, picked by [`jump_back`](crate::jump::jump_back): no table to build, two lines of
+/// Nodes in a row, picked by [`jump_back`]: no table to build, two lines of
 /// memory to touch, shares that are exactly the weights.
 ///
 /// Only the last bucket of a row can leave without moving other keys. So a node that leaves is

@@ -1,8 +1,10 @@
 //! Nodes take turns to take slots.
 
 use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use equipoise_core::HashKey;
 
@@ -73,16 +75,24 @@ impl Maglev {
     fn build(nodes: &[Node], size: TableSize) -> Result<Self, BuildError> {
         let live = live(nodes)?;
         size.check_room(live.len())?;
-        let owners = fill(&live, size, |node| Walk::new(node.id, size));
-        let owners = match owners {
-            owners if owners.is_empty() => Owners::none(),
-            owners => Owners::from_fn(size, nodes.len(), |slot| owners[slot]),
+        let owners = match size.get() {
+            _ if live.is_empty() => Owners::none(),
+            slots if nodes.len() <= Owners::NARROW => {
+                let mut owners = vec![0; slots];
+                fill(&live, slots, |slot, node| owners[slot] = node as u16);
+                Owners::Narrow(owners.into())
+            }
+            slots => {
+                let mut owners = vec![0; slots];
+                fill(&live, slots, |slot, node| owners[slot] = node);
+                Owners::Wide(owners.into())
+            }
         };
         Ok(Self { nodes: nodes.into(), size, owners })
     }
 }
 
-/// A node's way through the table, which comes to every slot once.
+/// A node's way through the table, which comes to every slot once: its order of preference.
 #[derive(Clone, Copy, Debug)]
 struct Walk {
     at: u32,
@@ -90,8 +100,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(id: u64, size: TableSize) -> Self {
-        let slots = size.get() as u64;
+    fn new(id: u64, slots: u64) -> Self {
         let at = draw(id, 3) % slots;
         // Coprime steps only: others would go round a part of the table.
         let mut step = 1 + draw(id, 4) % (slots - 1).max(1);
@@ -99,13 +108,6 @@ impl Walk {
             step = step % slots + 1;
         }
         Self { at: at as u32, step: step as u32 }
-    }
-
-    /// Goes on by one step, in a table of so many slots.
-    #[inline(always)]
-    const fn advance(&mut self, slots: u32) {
-        let next = self.at + self.step;
-        self.at = if next >= slots { next - slots } else { next };
     }
 }
 
@@ -116,59 +118,129 @@ const fn gcd(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// The owner of each slot, by index in the caller's list; empty if there are no nodes.
-fn fill(nodes: &[Live], size: TableSize, walk: impl Fn(&Live) -> Walk) -> Vec<u32> {
-    if nodes.is_empty() {
-        return Vec::new();
-    }
-    let slots = size.get() as u32;
-    let mut walks: Vec<Walk> = nodes.iter().map(walk).collect();
-    let mut free = Free::new(size.get());
-    let mut owners = vec![0; size.get()];
-    for node in turns(nodes, size.get()) {
-        let walk = &mut walks[node];
-        while !free.take(walk.at) {
-            walk.advance(slots);
-        }
-        owners[walk.at as usize] = nodes[node].index;
-    }
-    owners
+/// The free slots of a table.
+struct Free {
+    /// A bit for each slot: of 65,536 slots, they fit into the first-level cache.
+    bits: Vec<u64>,
+    left: usize,
+    /// The last few, listed.
+    last: Vec<u32>,
+    remainder: Remainder,
 }
 
-/// A bit for each slot: the whole table of 65,536 fits into the first-level cache.
-struct Free(Vec<u64>);
+/// When so few slots are left, to look at each takes less than to walk until one of them is met.
+const FEW: usize = 200;
 
 impl Free {
     fn new(slots: usize) -> Self {
-        Self(vec![u64::MAX; slots.div_ceil(64)])
+        let mut bits = vec![u64::MAX; slots.div_ceil(64)];
+        if let (Some(last), 1..) = (bits.last_mut(), slots % 64) {
+            *last >>= 64 - slots % 64;
+        }
+        Self { bits, left: slots, last: Vec::new(), remainder: Remainder::by(slots as u64) }
     }
 
-    /// Takes a slot; says whether it was free.
+    /// Takes the first free slot on the way of a node, of which there must be one.
     #[inline(always)]
-    fn take(&mut self, slot: u32) -> bool {
-        let (word, bit) = (&mut self.0[slot as usize / 64], 1 << (slot % 64));
-        let free = *word & bit != 0;
-        *word &= !bit;
-        free
+    fn take(&mut self, walk: &mut Walk) -> usize {
+        if self.left <= FEW {
+            return self.take_of_few(walk);
+        }
+        let slots = self.remainder.divisor as u32;
+        let (step, back) = (walk.step, slots - walk.step);
+        let mut at = walk.at;
+        while self.bits[(at / 64) as usize] & (1 << (at % 64)) == 0 {
+            at = if at >= back { at - back } else { at + step };
+        }
+        walk.at = at;
+        self.bits[(at / 64) as usize] &= !(1 << (at % 64));
+        self.left -= 1;
+        at as usize
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_of_few(&mut self, walk: &Walk) -> usize {
+        if self.last.is_empty() {
+            let is_free = |slot: &u32| self.bits[*slot as usize / 64] & (1 << (slot % 64)) != 0;
+            self.last = (0..self.remainder.divisor as u32).filter(is_free).collect();
+        }
+        // Slots that the node has come by are taken, so the nearest free one ahead is the next.
+        let slots = self.remainder.divisor;
+        let inverse = inverse(walk.step.into(), slots);
+        let steps = |&slot: &u32| {
+            self.remainder.of((u64::from(slot) + slots - u64::from(walk.at)) % slots * inverse)
+        };
+        let nearest = (0..self.last.len()).min_by_key(|&i| steps(&self.last[i]));
+        self.left -= 1;
+        self.last.swap_remove(nearest.unwrap_or(0)) as usize
     }
 }
 
-/// Whose turn it is, so many times. The j-th turn of a node comes at (j + ½) / weight; of equals the
-/// first by id goes first.
-fn turns(nodes: &[Live], count: usize) -> Vec<usize> {
-    if nodes.iter().all(|node| node.weight == nodes[0].weight) {
-        return (0..nodes.len()).cycle().take(count).collect();
+/// Remainders of a division by the same number, without a division (Barrett 1986).
+struct Remainder {
+    divisor: u64,
+    /// 2⁶⁴ / divisor, rounded down.
+    reciprocal: u64,
+}
+
+impl Remainder {
+    const fn by(divisor: u64) -> Self {
+        Self { divisor, reciprocal: (u64::MAX as u128 / divisor as u128) as u64 }
     }
-    let total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
-    let mut turns = Vec::with_capacity(count + 2 * nodes.len());
+
+    #[inline(always)]
+    const fn of(&self, number: u64) -> u64 {
+        let quotient = ((number as u128 * self.reciprocal as u128) >> 64) as u64;
+        let rest = number - quotient * self.divisor;
+        if rest >= self.divisor { rest - self.divisor } else { rest }
+    }
+}
+
+/// The number that times `step` is 1, modulo `slots`; they must be coprime (Euclid).
+const fn inverse(step: u64, slots: u64) -> u64 {
+    let (mut a, mut b) = (slots as i64, step as i64);
+    let (mut x, mut y) = (0_i64, 1_i64);
+    while b != 0 {
+        let quotient = a / b;
+        (a, b) = (b, a - quotient * b);
+        (x, y) = (y, x - quotient * y);
+    }
+    x.rem_euclid(slots as i64) as u64
+}
+
+/// Lets the nodes take turns until all slots are taken; tells `own` who takes which, by the node's
+/// index in the caller's list.
+#[inline(always)]
+fn fill(nodes: &[Live], slots: usize, mut own: impl FnMut(usize, u32)) {
+    let mut walks: Vec<Walk> = nodes.iter().map(|node| Walk::new(node.id, slots as u64)).collect();
+    let mut free = Free::new(slots);
+    let classes = classes(nodes);
+    // The next turn of each class; the time is (j + ½) / weight, of equals the heavier goes first.
+    let turn = |j: u64, class: usize| {
+        Reverse((((2 * j + 1) << 36) / u64::from(classes[class].0), class, j))
+    };
+    let mut turns: BinaryHeap<_> = (0..classes.len()).map(|class| turn(0, class)).collect();
+    while let Some(mut next) = turns.peek_mut() {
+        let Reverse((_, class, j)) = *next;
+        *next = turn(j + 1, class);
+        for &place in classes[class].1.iter().take(free.left) {
+            own(free.take(&mut walks[place]), nodes[place].index);
+        }
+        if free.left == 0 {
+            return;
+        }
+    }
+}
+
+/// The nodes of each weight, by their places, the heaviest first: those of one weight take all their
+/// turns together.
+fn classes(nodes: &[Live]) -> Vec<(u16, Vec<usize>)> {
+    let mut classes: BTreeMap<Reverse<u16>, Vec<usize>> = BTreeMap::new();
     for (place, node) in nodes.iter().enumerate() {
-        // Of all turns until everyone has had its share and one more.
-        let share = (count as u64 * u64::from(node.weight)).div_ceil(total) + 1;
-        let time = |j: u64| ((2 * j + 1) << 36) / u64::from(node.weight);
-        turns.extend((0..share).map(|j| (time(j), place)));
+        classes.entry(Reverse(node.weight)).or_default().push(place);
     }
-    turns.sort_unstable();
-    turns.into_iter().map(|(_, place)| place).take(count).collect()
+    classes.into_iter().map(|(Reverse(weight), places)| (weight, places)).collect()
 }
 
 impl Default for Maglev {

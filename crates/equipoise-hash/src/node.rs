@@ -121,8 +121,9 @@ pub(crate) fn live(nodes: &[Node]) -> Result<Vec<Live>, BuildError> {
 /// What differs between two sets of nodes. Who changes its weight leaves and joins.
 #[derive(Debug)]
 pub(crate) struct Change {
-    /// By index in the old list: the place among the new nodes, of those that stay as they are.
-    pub(crate) stayed: Vec<Option<usize>>,
+    /// By index in the old list: the place among the new nodes, of those that stay as they are; or
+    /// [`Self::LEFT`].
+    pub(crate) stayed: Vec<u32>,
     /// The places among the new nodes of those that join.
     pub(crate) joined: Vec<usize>,
     /// How many nodes leave.
@@ -130,13 +131,17 @@ pub(crate) struct Change {
 }
 
 impl Change {
+    /// No place: the node leaves.
+    pub(crate) const LEFT: u32 = u32::MAX;
+
     /// From the nodes `before`, of a list of `len`, to those `after`; both are by id.
     pub(crate) fn new(len: usize, before: &[Live], after: &[Live]) -> Self {
-        let mut change = Self { stayed: vec![None; len], joined: Vec::new(), left: before.len() };
+        let mut change =
+            Self { stayed: vec![Self::LEFT; len], joined: Vec::new(), left: before.len() };
         for (place, node) in after.iter().enumerate() {
             match before.binary_search_by_key(&node.id, |old| old.id) {
                 Ok(at) if before[at].weight == node.weight => {
-                    change.stayed[before[at].index as usize] = Some(place);
+                    change.stayed[before[at].index as usize] = place as u32;
                     change.left -= 1;
                 }
                 _ => change.joined.push(place),

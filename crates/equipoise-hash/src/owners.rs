@@ -47,6 +47,9 @@ pub(crate) enum Owners {
 }
 
 impl Owners {
+    /// The most nodes that a narrow table has.
+    pub(crate) const NARROW: usize = 1 << 16;
+
     /// Nobody owns anything, for there is nobody.
     pub(crate) fn none() -> Self {
         Self::Narrow(Box::default())
@@ -58,10 +61,27 @@ impl Owners {
         nodes: usize,
         mut owner: impl FnMut(usize) -> u32,
     ) -> Self {
-        if nodes <= 1 << 16 {
+        if nodes <= Self::NARROW {
             Self::Narrow((0..size.get()).map(|slot| owner(slot) as u16).collect())
         } else {
             Self::Wide((0..size.get()).map(&mut owner).collect())
+        }
+    }
+
+    /// The owner of each slot, of `nodes` in all.
+    pub(crate) fn from_list(owners: &[u32], nodes: usize) -> Self {
+        if nodes <= Self::NARROW {
+            Self::Narrow(owners.iter().map(|&owner| owner as u16).collect())
+        } else {
+            Self::Wide(owners.into())
+        }
+    }
+
+    /// What `new` has for the owner of each slot.
+    pub(crate) fn translate(&self, new: &[u32]) -> Vec<u32> {
+        match self {
+            Self::Narrow(owners) => owners.iter().map(|&old| new[usize::from(old)]).collect(),
+            Self::Wide(owners) => owners.iter().map(|&old| new[old as usize]).collect(),
         }
     }
 

@@ -2,7 +2,6 @@
 //! its weight, and the first one wins.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use wide::{CmpGt, i16x8, u16x8};
 
@@ -210,6 +209,12 @@ impl Race {
         Some(Time::new(fine(seed, key), node.weight))
     }
 
+    /// Whether one node comes in before another.
+    #[inline(never)]
+    fn is_before(&self, key: u64, one: usize, other: usize) -> bool {
+        (self.time(one, key), one) < (self.time(other, key), other)
+    }
+
     fn arrivals(&self, key: u64) -> impl Iterator<Item = Arrival> + '_ {
         let members = self.members.iter().zip(&self.seeds).enumerate();
         members.map(move |(at, (node, &seed))| (Time::new(fine(seed, key), node.weight), at))
@@ -231,37 +236,31 @@ impl Race {
     }
 }
 
-/// Nodes that join a race whose winners are known.
+/// A node that joins a race whose winners are known.
 #[derive(Debug)]
-pub(crate) struct Newcomers {
-    /// Each one's place among all, seed and pace.
-    list: Vec<(usize, u64, u16)>,
+pub(crate) struct Newcomer {
+    /// Its place among all.
+    place: usize,
+    seed: u64,
+    pace: u16,
     /// No winner was later, in units of [`Race::bound`].
     bound: i16,
 }
 
-impl Newcomers {
-    /// Newcomers in the race of `all`, by their places in it; no winner so far was later than
-    /// `slowest`.
-    pub(crate) fn new(places: &[usize], all: &Race, slowest: Time) -> Self {
-        let of = |&at: &usize| (at, all.seeds[at], pace(all.reference, all.members[at].weight));
-        Self { list: places.iter().map(of).collect(), bound: all.bound(slowest) }
+impl Newcomer {
+    /// The newcomer at this place in the race of `all`; no winner so far was later than `slowest`.
+    pub(crate) fn new(place: usize, all: &Race, slowest: Time) -> Self {
+        let pace = pace(all.reference, all.members[place].weight);
+        Self { place, seed: all.seeds[place], pace, bound: all.bound(slowest) }
     }
 
-    /// The place of whoever is first: a newcomer, or the winner so far. Most newcomers are later
-    /// than any winner, so a multiplication or two tell.
-    #[inline]
-    pub(crate) fn challenge(&self, key: u64, all: &Race, winner: usize) -> usize {
-        let mut first = None;
-        for &(at, seed, pace) in &self.list {
-            let coarse = coarse(seed as u16, (seed >> 16) as u16, key);
-            let early = (u32::from(coarse) * u32::from(pace)) >> 16;
-            if early as i16 <= self.bound {
-                let winner = first.get_or_insert_with(|| (all.time(winner, key), winner));
-                *winner = (*winner).min((all.time(at, key), at));
-            }
-        }
-        first.map_or(winner, |(_, at)| at)
+    /// Whether it is before the winner so far. Mostly it is later than any winner, so a
+    /// multiplication or two tell.
+    #[inline(always)]
+    pub(crate) fn beats(&self, key: u64, all: &Race, winner: impl Fn() -> usize) -> bool {
+        let coarse = coarse(self.seed as u16, (self.seed >> 16) as u16, key);
+        let early = (u32::from(coarse) * u32::from(self.pace)) >> 16;
+        early as i16 <= self.bound && all.is_before(key, self.place, winner())
     }
 }
 

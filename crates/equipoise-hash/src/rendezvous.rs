@@ -21,7 +21,7 @@ use crate::{BuildError, ConsistentHash, Node};
 /// were not there.
 ///
 /// # Complexity
-/// A lookup: O(n), one multiplication a node, several at a time. Building: O(n log n). Memory: 34
+/// A lookup: O(n), one multiplication a node, several at a time. Building: O(n log n). Memory: about 50
 /// bytes a node.
 ///
 /// ```

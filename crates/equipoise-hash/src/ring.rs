@@ -108,8 +108,8 @@ pub(crate) fn update(
     // Stable, for points in the same place are in the order of their nodes' ids.
     new.sort_by_key(|point| point.0);
     let stay = points.as_slice().iter().filter_map(|&(at, old)| {
-        let place = change.stayed[old as usize]?;
-        Some((at, live[place].index))
+        let node = live.get(change.stayed[old as usize] as usize)?;
+        Some((at, node.index))
     });
     let points = merge(stay, new, nodes);
     Ok(Points::sorted(points))
