@@ -185,10 +185,7 @@ fn compatible_modes_have_a_rule_for_keys_and_go_by_the_other_proxy_without_one()
         let config: PolicyConfig = name.parse().unwrap();
         let other = ["nginx", "haproxy", "envoy"].into_iter().find(|other| name.starts_with(other));
         assert_eq!(config.key_rule().is_some(), other.is_some(), "{name}");
-        let rule = match config {
-            PolicyConfig::Hash(HashConfig { without_key, .. }) => without_key,
-            _ => continue,
-        };
+        let PolicyConfig::Hash(HashConfig { without_key: rule, .. }) = config else { continue };
         let takes_turns = other.is_some_and(|other| other != "envoy");
         let expected = if takes_turns { WithoutKey::RoundRobin } else { WithoutKey::Random };
         assert_eq!(rule, expected, "{name}");

@@ -191,7 +191,7 @@ fn function<T: Copy>(
     }
 }
 
-fn name_of<T: PartialEq>(function: T, functions: &[(&str, T)]) -> Option<String> {
+fn name_of<T: PartialEq + Copy>(function: T, functions: &[(&str, T)]) -> Option<String> {
     let (name, _) = functions.iter().find(|(_, other)| *other == function)?;
     Some(String::from(*name))
 }
