@@ -1,5 +1,6 @@
 //! Choosing a policy by name.
 
+mod compat;
 mod error;
 mod hash;
 mod settings;
@@ -10,7 +11,10 @@ use core::str::FromStr;
 use core::time::Duration;
 
 use equipoise_core::BoxPolicy;
+use equipoise_hash::compat::{KeyRule, Servers};
+use equipoise_hash::{BuildError, Node};
 
+pub use self::compat::CompatConfig;
 pub use self::error::ConfigError;
 pub use self::hash::{HashConfig, TableConfig};
 use self::settings::{SETTINGS, Written};
@@ -34,10 +38,21 @@ use crate::{LeastConn, P2c, PeakEwma, Random, RoundRobin};
 /// | `multi_probe` | `probes`: 1 to 128, default 21; `points`: 1 to 4,096, default 64 |
 /// | `anchor` | `capacity`: 1 to 1,048,576 units of weight, default 1,024 |
 /// | `rendezvous`, `jump`, `memento` | |
+/// | `nginx_consistent`, `nginx_hash`, `nginx_ip_hash` | |
+/// | `haproxy_consistent` | `function`: `sdbm`, `djb2`, `wt6` or `crc32`; `avalanche`: `true` or `false`. As after `hash-type consistent`: with neither, `sdbm` and `true`; with a function alone, `false` |
+/// | `envoy_ring_hash` | `minimum_ring_size`: 1 to 8,388,608, default 1,024; `maximum_ring_size`: the same, default 8,388,608; `function`: `xx_hash` (the default) or `murmur_hash_2` |
+/// | `envoy_maglev` | `slots`: a prime number up to 5,000,011, default 65,537 |
 ///
 /// Those from `rendezvous_table` on pick by the request's key, and also have `without_key`:
 /// `random` (the default), `round_robin` or `refuse`; and `balance_factor`: 100 to 10,000 percent,
 /// the bound on a backend's share of the requests in flight, default none.
+///
+/// The last four lines are [compatible modes](equipoise_hash::compat): the same key goes where the
+/// other proxy sends it. They need the servers' names and order, so make them by
+/// [`policy_for`](Self::policy_for), and hash keys by [`key_rule`](Self::key_rule). Without a key they do as
+/// the other proxy: nginx and HAProxy take turns, so `round_robin` is the default, and Envoy draws.
+/// With `balance_factor` they are compatible no more when it comes into effect: each proxy sees its
+/// own requests in flight.
 ///
 /// ```
 /// use equipoise_algorithms::PolicyConfig;
@@ -52,7 +67,8 @@ use crate::{LeastConn, P2c, PeakEwma, Random, RoundRobin};
 ///     error.to_string(),
 ///     "policy: unknown name `leastconn`; allowed are round_robin, weighted_round_robin, random, \
 ///      least_conn, p2c, peak_ewma, rendezvous_table, maglev, ring, rendezvous, multi_probe, anchor, \
-///      memento, jump"
+///      memento, jump, nginx_consistent, nginx_hash, nginx_ip_hash, haproxy_consistent, envoy_ring_hash, \
+///      envoy_maglev"
 /// );
 /// # Ok::<(), equipoise_algorithms::ConfigError>(())
 /// ```
@@ -74,7 +90,7 @@ pub enum PolicyConfig {
 }
 
 /// The names that a configuration may give.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 20] = [
     "round_robin",
     "weighted_round_robin",
     "random",
@@ -89,6 +105,12 @@ const NAMES: [&str; 14] = [
     "anchor",
     "memento",
     "jump",
+    "nginx_consistent",
+    "nginx_hash",
+    "nginx_ip_hash",
+    "haproxy_consistent",
+    "envoy_ring_hash",
+    "envoy_maglev",
 ];
 
 impl PolicyConfig {
@@ -110,6 +132,9 @@ impl PolicyConfig {
     }
 
     /// The policy itself, for one pool.
+    ///
+    /// Of a compatible mode it is one that knows no server, and so is compatible with nothing: keys
+    /// go by rendezvous. [`policy_for`](Self::policy_for) has the servers.
     pub fn policy(&self) -> BoxPolicy {
         match *self {
             Self::RoundRobin => BoxPolicy::new(RoundRobin),
@@ -118,6 +143,54 @@ impl PolicyConfig {
             Self::P2c(p2c) => BoxPolicy::new(p2c),
             Self::PeakEwma(peak_ewma) => BoxPolicy::new(peak_ewma),
             Self::Hash(hash) => hash.policy(),
+        }
+    }
+
+    /// The policy for one pool of these servers. Only a compatible mode looks at them: for any other
+    /// policy this is [`policy`](Self::policy).
+    ///
+    /// `servers` are all that the pool may ever have, as the other proxy knows them; keys of backends
+    /// that are not among them go there only when no other can have them. `nodes` are those that it
+    /// has now: if the other proxy could not have these weights, it is better to be told than to
+    /// place keys elsewhere.
+    ///
+    /// # Errors
+    /// What the table's constructor refuses: a weight that HAProxy does not know (over 256), weights
+    /// that add up to too much for a ring, a node that is not among the servers. Settings that were
+    /// read from a configuration are no reason.
+    ///
+    /// ```
+    /// use equipoise_algorithms::PolicyConfig;
+    /// use equipoise_hash::compat::{Servers, nginx};
+    /// use equipoise_pool::{BackendId, Pool, Request, Spec};
+    ///
+    /// let config: PolicyConfig = "nginx_consistent".parse()?;
+    /// // As nginx.conf has them, and in its order.
+    /// let names = ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"];
+    /// let servers = Servers::named(names)?;
+    /// let policy = config.policy_for(&servers, &servers.nodes([]))?;
+    ///
+    /// let pool = Pool::new(policy, 42);
+    /// pool.update(names.map(|name| Spec::new(BackendId::named(name), name)))?;
+    /// let key = nginx::Consistent::key(b"/index.html").unwrap();
+    /// assert_eq!(*pool.pick(&Request::new().with_key(key))?, "10.0.0.1:8080");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn policy_for(&self, servers: &Servers, nodes: &[Node]) -> Result<BoxPolicy, BuildError> {
+        match self {
+            Self::Hash(hash) => hash.policy_for(servers, nodes),
+            _ => Ok(self.policy()),
+        }
+    }
+
+    /// How keys must be hashed, if the policy is a compatible mode. Others take any hash; make it
+    /// under a secret, as [`KeyHasher`](equipoise_hash::key::KeyHasher) does.
+    pub const fn key_rule(&self) -> Option<KeyRule> {
+        match self {
+            Self::Hash(HashConfig { table: TableConfig::Compat(compat), .. }) => {
+                Some(compat.key_rule())
+            }
+            _ => None,
         }
     }
 

@@ -57,7 +57,7 @@ mod round_robin;
 mod schedule;
 
 pub use bounded_load::{BoundedLoad, BoundedLoadPicker, LoadFactor};
-pub use config::{ConfigError, HashConfig, PolicyConfig, TableConfig};
+pub use config::{CompatConfig, ConfigError, HashConfig, PolicyConfig, TableConfig};
 pub use hashed::{Hashed, HashedPicker, WithoutKey};
 pub use least_conn::{LeastConn, LeastConnPicker};
 pub use p2c::{P2c, P2cPicker};

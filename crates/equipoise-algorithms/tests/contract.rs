@@ -4,11 +4,12 @@ use equipoise_algorithms::{
     BoundedLoad, Hashed, LeastConn, LoadFactor, P2c, PeakEwma, PolicyConfig, Random, RoundRobin,
     WithoutKey,
 };
+use equipoise_hash::compat::{Server, Servers, envoy, haproxy, nginx};
 use equipoise_hash::{
-    Anchor, ConsistentHash, Jump, Maglev, Memento, MultiProbe, Probing, Rendezvous,
+    Anchor, BackendId, ConsistentHash, Jump, Maglev, Memento, MultiProbe, Probing, Rendezvous,
     RendezvousTable, Ring,
 };
-use equipoise_testkit::{Promises, policy_contract};
+use equipoise_testkit::{Arena, Promises, policy_contract};
 
 const FAIR: Promises = Promises { failing_share: Some(1.0), ..Promises::weighted() };
 
@@ -71,6 +72,29 @@ policy_contract!(
 policy_contract!(maglev, || Hashed::new(small_maglev()), Promises { keyed: Some(0.05), ..KEYED });
 policy_contract!(rendezvous_by_name, || by_name("rendezvous"), KEYED_BY_WEIGHT);
 
+// As other proxies hash. Their directory of servers has all backends that the contract makes. Shares
+// are not exact, and it is the other proxy's to say how little moves: Envoy's Maglev moves some.
+policy_contract!(
+    nginx_consistent,
+    || Hashed::new(nginx::Consistent::new(&directory(), &[]).unwrap()),
+    KEYED
+);
+policy_contract!(
+    haproxy_consistent,
+    || Hashed::new(haproxy::Consistent::new(&directory(), &[]).unwrap()),
+    KEYED
+);
+policy_contract!(
+    envoy_maglev,
+    || Hashed::new(envoy::Maglev::new(&directory(), &[], 1_009).unwrap()),
+    Promises { keyed: Some(0.05), ..KEYED }
+);
+policy_contract!(
+    nginx_hash_without_servers,
+    || "nginx_hash".parse::<PolicyConfig>().unwrap().policy(),
+    KEYED_BY_WEIGHT
+);
+
 // Requests without keys, and what they are promised instead.
 policy_contract!(hashed_without_a_key, || Hashed::new(small_table()), FAIR);
 policy_contract!(
@@ -107,6 +131,15 @@ fn small_maglev() -> Maglev {
 
 fn few_probes() -> MultiProbe {
     MultiProbe::with(&[], Probing { probes: 5, points: 4 }).unwrap()
+}
+
+fn directory() -> Servers {
+    let server = |i| Server::new(&format!("10.0.{}.{}:80", i / 250, i % 250)).id(id(i));
+    Servers::new((0..2_000).map(server)).unwrap()
+}
+
+fn id(i: usize) -> BackendId {
+    Arena::<Random>::id(i)
 }
 
 fn by_name(name: &str) -> equipoise_core::BoxPolicy {

@@ -295,7 +295,7 @@ def main(name, find, cases, drive):
     path = HERE / (name + ".txt")
     servers = find()
     if not servers:
-        sys.exit(0 if options.check else 1)
+        sys.exit(0 if options.check and not os.environ.get("EQUIPOISE_REQUIRE_SERVERS") else 1)
 
     first = {}
     for binary, version in servers:

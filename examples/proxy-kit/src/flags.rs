@@ -32,7 +32,9 @@ pub struct Flags {
         long,
         value_name = "NAME",
         help = "How to choose: round_robin (the default), random, least_conn, p2c, peak_ewma; or by --key: \
-                rendezvous_table, maglev, ring, rendezvous, multi_probe, anchor, memento, jump"
+                rendezvous_table, maglev, ring, rendezvous, multi_probe, anchor, memento, jump; or by \
+                --key as other proxies do: nginx_consistent, nginx_hash, nginx_ip_hash, haproxy_consistent, \
+                envoy_ring_hash, envoy_maglev"
     )]
     pub policy: Option<PolicyConfig>,
 

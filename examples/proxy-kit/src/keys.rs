@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use equipoise_algorithms::PolicyConfig;
+use equipoise_core::Policy;
 use equipoise_hash::HashKey;
+use equipoise_hash::compat::KeyRule;
 use equipoise_hash::key::{KeyHasher, KeyKind, KeyPart, KeySource, KeySpec};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -40,15 +43,23 @@ pub struct Written<'a> {
 #[derive(Clone, Debug)]
 pub struct KeySettings {
     spec: KeySpec,
-    /// With the secret that was given, if one was.
-    hasher: Option<KeyHasher>,
+    hash: Hash<Option<KeyHasher>>,
+}
+
+/// How a key is hashed. `H` is the hasher, once there is a secret.
+#[derive(Clone, Debug)]
+enum Hash<H> {
+    /// Under a secret.
+    Secret(H),
+    /// As another proxy does.
+    Compatible(KeyRule),
 }
 
 /// The key of a pool at work.
 #[derive(Clone, Debug)]
 pub struct PoolKey {
     spec: KeySpec,
-    hasher: KeyHasher,
+    hash: Hash<KeyHasher>,
     /// The secret was drawn at the start.
     is_random: bool,
 }
@@ -84,10 +95,10 @@ impl Written<'_> {
     /// the proxy can't see; a secret that is none, or that no key needs.
     pub fn check(
         self,
-        policy: &str,
-        needs_key: bool,
+        config: PolicyConfig,
         sight: Sight,
     ) -> Result<Option<KeySettings>, StartError> {
+        let (policy, needs_key) = (config.name(), config.policy().needs_key());
         let field = |name: &str| match self.section {
             Some(pool) => format!("pools.{pool}.{name}"),
             None => format!("--{name}"),
@@ -115,6 +126,16 @@ impl Written<'_> {
             let (why, seen) = (sight.why, seen.join(", "));
             return wrong("key", format!("`{unseen}` can't be seen: {why}; allowed are {seen}"));
         }
+        if let Some(rule) = config.key_rule() {
+            if let Err(why) = rule.check(&spec) {
+                return wrong("key", format!("not for `{policy}`: {why}"));
+            }
+            if self.secret.is_some() {
+                let why = format!("`{policy}` hashes without a secret, as the other proxy does");
+                return wrong("secret", why);
+            }
+            return Ok(Some(KeySettings { spec, hash: Hash::Compatible(rule) }));
+        }
         let hasher = match self.secret {
             None => None,
             Some(Secret(Some(secret))) => Some(KeyHasher::new(secret)),
@@ -123,7 +144,7 @@ impl Written<'_> {
                 return wrong("secret", wanted.to_owned());
             }
         };
-        Ok(Some(KeySettings { spec, hasher }))
+        Ok(Some(KeySettings { spec, hash: Hash::Secret(hasher) }))
     }
 }
 
@@ -133,24 +154,28 @@ impl KeySettings {
     /// # Errors
     /// The system has no randomness.
     pub fn start(&self) -> Result<PoolKey, StartError> {
-        let (spec, is_random) = (self.spec.clone(), self.hasher.is_none());
-        let hasher = match self.hasher {
-            Some(hasher) => hasher,
-            None => {
+        let is_random = matches!(self.hash, Hash::Secret(None));
+        let hash = match self.hash {
+            Hash::Compatible(rule) => Hash::Compatible(rule),
+            Hash::Secret(Some(hasher)) => Hash::Secret(hasher),
+            Hash::Secret(None) => {
                 let mut secret = [0; 16];
                 let wrong = |error| StartError::new("random secret", error);
                 getrandom::fill(&mut secret).map_err(wrong)?;
-                KeyHasher::new(secret)
+                Hash::Secret(KeyHasher::new(secret))
             }
         };
-        Ok(PoolKey { spec, hasher, is_random })
+        Ok(PoolKey { spec: self.spec.clone(), hash, is_random })
     }
 }
 
 impl PoolKey {
     /// The key of a request; `None` if the request lacks a part of it.
     pub fn of(&self, source: &impl KeySource) -> Option<HashKey> {
-        self.spec.key(source, &self.hasher)
+        match &self.hash {
+            Hash::Secret(hasher) => self.spec.key(source, hasher),
+            Hash::Compatible(rule) => rule.key(&self.spec, source),
+        }
     }
 
     /// Whether a part of it is of this kind.
@@ -226,11 +251,11 @@ mod tests {
     fn check(
         key: Option<KeyPart>,
         secret: Option<&str>,
-        needs_key: bool,
+        policy: &str,
     ) -> Result<Option<KeySettings>, String> {
         let (key, secret) = (key.map(KeySpec::from), secret.map(Secret::from));
         let written = Written { section: Some("a"), key, secret };
-        written.check("maglev", needs_key, SIGHT).map_err(|error| error.to_string())
+        written.check(policy.parse().unwrap(), SIGHT).map_err(|error| error.to_string())
     }
 
     fn client_key(settings: &KeySettings) -> HashKey {
@@ -246,19 +271,19 @@ mod tests {
     #[test]
     fn a_key_goes_with_a_policy_that_picks_by_one() {
         let client = || Some(KeyPart::client());
-        assert!(check(None, None, false).unwrap().is_none());
-        assert!(check(client(), None, true).unwrap().is_some());
+        assert!(check(None, None, "random").unwrap().is_none());
+        assert!(check(client(), None, "maglev").unwrap().is_some());
         let header = KeyPart::header("x-user").ok();
         for (result, expected) in [
-            (check(client(), None, false), "pools.a.key: `maglev` picks without a key"),
-            (check(None, Some(DIGITS), false), "pools.a.secret: `maglev` picks without a key"),
+            (check(client(), None, "random"), "pools.a.key: `random` picks without a key"),
+            (check(None, Some(DIGITS), "random"), "pools.a.secret: `random` picks without a key"),
             (
-                check(None, None, true),
+                check(None, None, "maglev"),
                 "pools.a.key: missing: `maglev` picks by a key, such as \"client\" or { header = \
                  \"x-user\" }",
             ),
             (
-                check(header, None, true),
+                check(header, None, "maglev"),
                 "pools.a.key: `header` can't be seen: it does not read HTTP; allowed are client, sni",
             ),
         ] {
@@ -268,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_32_hexadecimal_digits_and_is_not_shown() {
-        let good = check(Some(KeyPart::client()), Some(DIGITS), true).unwrap().unwrap();
+        let good = check(Some(KeyPart::client()), Some(DIGITS), "maglev").unwrap().unwrap();
         let expected = KeyHasher::new(std::array::from_fn(|index| index as u8));
         assert_eq!(Some(client_key(&good)), expected.key([127, 0, 0, 1]));
         assert_eq!(format!("{:?}", Secret::from(DIGITS)), "Secret");
@@ -276,7 +301,7 @@ mod tests {
             assert!(shown.contains("Client") && !shown.contains("1, 2"), "{shown}");
         }
         for bad in ["", "0", &DIGITS[1..], "0001020304050607+80a0b0c0d0e0f00", &"ä".repeat(16)] {
-            let error = check(Some(KeyPart::client()), Some(bad), true).unwrap_err();
+            let error = check(Some(KeyPart::client()), Some(bad), "maglev").unwrap_err();
             assert!(error.starts_with("pools.a.secret: not a text of 32"), "{error}");
             assert!(bad.len() < 2 || !error.contains(bad), "{error}");
         }
@@ -284,8 +309,26 @@ mod tests {
 
     #[test]
     fn without_a_secret_every_start_draws_another() {
-        let settings = check(Some(KeyPart::client()), None, true).unwrap().unwrap();
+        let settings = check(Some(KeyPart::client()), None, "maglev").unwrap().unwrap();
         assert_ne!(client_key(&settings), client_key(&settings));
+    }
+
+    #[test]
+    fn a_compatible_mode_hashes_as_the_other_proxy_and_has_no_secret() {
+        use equipoise_hash::compat::{envoy, nginx};
+        let key =
+            |policy| client_key(&check(Some(KeyPart::client()), None, policy).unwrap().unwrap());
+        assert_eq!(Some(key("nginx_hash")), nginx::PlainHash::key(b"127.0.0.1"));
+        assert_eq!(key("nginx_ip_hash"), nginx::IpHash::key([127, 0, 0, 1].into()));
+        assert_eq!(key("envoy_maglev"), envoy::key(b"127.0.0.1"));
+        let wrong =
+            "pools.a.secret: `envoy_maglev` hashes without a secret, as the other proxy does";
+        let error = check(Some(KeyPart::client()), Some(DIGITS), "envoy_maglev").unwrap_err();
+        assert_eq!(error, wrong);
+        let wrong =
+            "pools.a.key: not for `nginx_ip_hash`: it takes `client` alone, the whole address";
+        let error = check(Some(KeyPart::sni()), None, "nginx_ip_hash").unwrap_err();
+        assert_eq!(error, wrong);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Resolved backends, in an Equipoise pool.
 
 use equipoise_core::{BackendId, BoxPolicy};
+use equipoise_hash::compat::Servers;
+use equipoise_hash::{BuildError, Node};
 use equipoise_pool::{Pool, Spec};
 
 use crate::StartError;
@@ -61,8 +63,26 @@ async fn build_one<B: Send + Sync + 'static>(
     }
     // Another seed in each process, or all of them would start with the same backend.
     let seed = getrandom::u64().map_err(|error| StartError::new("random seed", error))?;
-    let pool = Pool::new(settings.policy().policy(), seed);
+    let policy = policy(settings).map_err(|error| {
+        StartError::new(field, format!("not for `{}`: {error}", settings.policy()))
+    })?;
+    let pool = Pool::new(policy, seed);
     pool.update(specs).map_err(|error| StartError::new(field, error))?;
     let key = settings.key().map(KeySettings::start).transpose()?;
     Ok(NamedPool { name: settings.name().to_owned(), pool, key })
+}
+
+/// The policy, which knows the servers as they are written and in their order: if it does as
+/// another proxy does, these decide. HAProxy numbers them all, so `backup` ones are among them; a
+/// table is over those of one tier.
+fn policy(settings: &PoolSettings) -> Result<BoxPolicy, BuildError> {
+    let backends = settings.backends();
+    let servers = Servers::named(backends.iter().map(|backend| backend.address.as_str()))?;
+    let nodes = |backup| -> Vec<_> {
+        let of_tier = backends.iter().filter(|backend| backend.backup == backup);
+        let node = |id, weight| Node::new(id).weight(weight);
+        of_tier.map(|b| node(BackendId::named(b.address.as_str()), b.weight)).collect()
+    };
+    settings.policy().policy_for(&servers, &nodes(true))?;
+    settings.policy().policy_for(&servers, &nodes(false))
 }

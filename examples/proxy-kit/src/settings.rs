@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use equipoise_algorithms::PolicyConfig;
-use equipoise_core::Policy;
 use equipoise_hash::key::KeySpec;
 use serde::Deserialize;
 
@@ -57,7 +56,7 @@ impl PoolSettings {
         }
         let PoolSection { policy, key, secret, backends } = section;
         let written = Written { section: Some(name), key, secret };
-        let key = written.check(policy.name(), policy.policy().needs_key(), sight)?;
+        let key = written.check(policy, sight)?;
         let field = format!("pools.{name}.backends");
         let name = name.to_owned();
         Self { name, field, policy, key, backends }.with_good_backends()
@@ -102,7 +101,7 @@ impl PoolSettings {
         }
         let policy = flags.policy.unwrap_or_default();
         let written = Written { section: None, key: flags.key.clone(), secret: None };
-        let key = written.check(policy.name(), policy.policy().needs_key(), sight)?;
+        let key = written.check(policy, sight)?;
         let (name, field) = (DEFAULT_POOL.to_owned(), "--backend".to_owned());
         let backends = flags.backend.clone();
         Self { name, field, policy, key, backends }.with_good_backends()

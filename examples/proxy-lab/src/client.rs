@@ -174,9 +174,10 @@ pub(crate) fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'
 }
 
 fn read_line(reader: &mut impl BufRead) -> Option<String> {
-    let mut line = String::new();
-    match reader.read_line(&mut line) {
-        Ok(1..) => Some(line.trim_end_matches(['\r', '\n']).to_owned()),
+    let mut line = Vec::new();
+    match reader.read_until(b'\n', &mut line) {
+        // Headers may have any bytes.
+        Ok(1..) => Some(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned()),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@
 //! | [`python`] | `python3 -m http.server`, a backend that nobody here wrote |
 //! | [`backend`] | backends that do as a test says, and count |
 //! | [`client`] | requests and replies, byte by byte if need be |
+//! | [`fleet`] | a real nginx, HAProxy or Envoy beside ours |
 //! | [`wait`](mod@wait) | for a condition, never for a time |
 //! | [`lab`] | what both proxies must do, whatever their layer |
 //! | [`table`] | configurations that must be refused |
@@ -15,6 +16,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod fleet;
 pub mod lab;
 pub mod process;
 pub mod python;

@@ -10,8 +10,16 @@ use crate::LIMIT;
 ///
 /// # Panics
 /// When the time is up; names `what`.
-pub fn for_some<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + LIMIT;
+pub fn for_some<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    within(LIMIT, what, condition)
+}
+
+/// Waits until the condition gives a value, for so long.
+///
+/// # Panics
+/// When the time is up; names `what`.
+pub fn within<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(value) = condition() {
             return value;

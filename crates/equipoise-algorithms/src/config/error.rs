@@ -50,6 +50,13 @@ pub enum ConfigError {
         /// The largest value allowed.
         max: u64,
     },
+    /// A setting's value must be a prime number.
+    NotPrime {
+        /// The setting.
+        field: &'static str,
+        /// What was given.
+        given: u64,
+    },
 }
 
 impl fmt::Display for ConfigError {
@@ -81,6 +88,9 @@ impl fmt::Display for ConfigError {
             }
             Self::OutOfRange { field, given, min, max } => {
                 write!(f, "policy.{field}: {given} is out of range; allowed are {min} to {max}")
+            }
+            Self::NotPrime { field, given } => {
+                write!(f, "policy.{field}: {given} is not a prime number")
             }
         }
     }

@@ -3,12 +3,14 @@
 use alloc::string::{String, ToString};
 
 use equipoise_core::BoxPolicy;
+use equipoise_hash::compat::Servers;
 use equipoise_hash::{
-    Anchor, BuildError, ConsistentHash, Jump, Maglev, Memento, MultiProbe, Probing, Rendezvous,
-    RendezvousTable, Ring,
+    Anchor, BuildError, ConsistentHash, Jump, Maglev, Memento, MultiProbe, Node, Probing,
+    Rendezvous, RendezvousTable, Ring,
 };
 
 use super::ConfigError;
+use super::compat::CompatConfig;
 use super::settings::Written;
 use crate::{BoundedLoad, Hashed, LoadFactor, WithoutKey};
 
@@ -57,6 +59,8 @@ pub enum TableConfig {
     },
     /// [`Memento`]
     Memento,
+    /// A table of [`compat`](equipoise_hash::compat): whom another proxy would pick.
+    Compat(CompatConfig),
 }
 
 const DEFAULT_SLOTS: u32 = 1 << 16;
@@ -73,7 +77,7 @@ impl HashConfig {
         let range = (u64::from(*LoadFactor::RANGE.start()), u64::from(*LoadFactor::RANGE.end()));
         let percent = written.number("balance_factor", range)?;
         let without_key = match written.without_key.as_deref() {
-            None => WithoutKey::default(),
+            None => table.without_key(),
             Some(given) => rule(given)?,
         };
         let balance_factor = percent.and_then(|percent| LoadFactor::percent(percent as u16));
@@ -95,12 +99,26 @@ impl HashConfig {
                 written.set("points", points);
             }
             TableConfig::Anchor { capacity } => written.set("capacity", capacity),
+            TableConfig::Compat(compat) => compat.write(written),
             TableConfig::Rendezvous | TableConfig::Jump | TableConfig::Memento => {}
         }
         if let Some(factor) = self.balance_factor {
             written.set("balance_factor", factor.get());
         }
         written.without_key = Some(rule_name(self.without_key).to_string());
+    }
+
+    /// The policy itself, for one pool of these servers, which must have room for `nodes` if it is
+    /// one that others have too.
+    pub(super) fn policy_for(
+        &self,
+        servers: &Servers,
+        nodes: &[Node],
+    ) -> Result<BoxPolicy, BuildError> {
+        match self.table {
+            TableConfig::Compat(compat) => compat.policy(self, servers, nodes),
+            _ => Ok(self.policy()),
+        }
     }
 
     /// The policy itself, for one pool.
@@ -123,14 +141,29 @@ impl HashConfig {
                 self.over(Anchor::with_capacity(&[], capacity as usize))
             }
             TableConfig::Memento => self.over(Memento::new(&[])),
+            // It knows no server.
+            TableConfig::Compat(_) => self.over(Rendezvous::new(&[])),
         }
+    }
+
+    /// The policy over tables made from this empty one, if there can be one of these nodes.
+    pub(super) fn over_checked<T>(&self, empty: T, nodes: &[Node]) -> Result<BoxPolicy, BuildError>
+    where
+        T: ConsistentHash + Send + Sync + 'static,
+    {
+        empty.update(nodes)?;
+        Ok(self.boxed(empty))
     }
 
     fn over<T>(&self, table: Result<T, BuildError>) -> BoxPolicy
     where
         T: ConsistentHash + Default + Send + Sync + 'static,
     {
-        let hashed = Hashed::new(table.unwrap_or_default()).without_key(self.without_key);
+        self.boxed(table.unwrap_or_default())
+    }
+
+    fn boxed<T: ConsistentHash + Send + Sync + 'static>(&self, table: T) -> BoxPolicy {
+        let hashed = Hashed::new(table).without_key(self.without_key);
         match self.balance_factor {
             None => BoxPolicy::new(hashed),
             Some(factor) => BoxPolicy::new(BoundedLoad::new(hashed, factor)),
@@ -149,6 +182,7 @@ impl TableConfig {
             Self::MultiProbe(_) => "multi_probe",
             Self::Anchor { .. } => "anchor",
             Self::Memento => "memento",
+            Self::Compat(compat) => compat.name(),
         }
     }
 
@@ -161,6 +195,15 @@ impl TableConfig {
             Self::MultiProbe(_) => &["probes", "points", "balance_factor", "without_key"],
             Self::Anchor { .. } => &["capacity", "balance_factor", "without_key"],
             Self::Rendezvous | Self::Jump | Self::Memento => &["balance_factor", "without_key"],
+            Self::Compat(compat) => compat.settings(),
+        }
+    }
+
+    /// The rule for requests without a key, unless one is given.
+    const fn without_key(&self) -> WithoutKey {
+        match self {
+            Self::Compat(compat) => compat.without_key(),
+            _ => WithoutKey::Random,
         }
     }
 
@@ -198,7 +241,7 @@ impl TableConfig {
                     )?,
                 },
                 "memento" => Self::Memento,
-                _ => return Ok(None),
+                _ => return Ok(CompatConfig::read(written)?.map(Self::Compat)),
             }))
         };
         read().transpose()

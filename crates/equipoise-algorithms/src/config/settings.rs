@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use super::ConfigError;
 
 /// Settings that are numbers.
-const NUMBERS: [&str; 9] = [
+const NUMBERS: [&str; 11] = [
     "choices",
     "decay_ms",
     "penalty_ms",
@@ -14,15 +14,19 @@ const NUMBERS: [&str; 9] = [
     "slots",
     "quota",
     "capacity",
+    "minimum_ring_size",
+    "maximum_ring_size",
     "balance_factor",
 ];
+/// The others.
+const OTHERS: [&str; 3] = ["function", "avalanche", "without_key"];
 
 /// The names of all settings that any policy has.
-pub(super) const SETTINGS: [&str; 10] = {
-    let mut all = ["without_key"; 10];
+pub(super) const SETTINGS: [&str; NUMBERS.len() + OTHERS.len()] = {
+    let mut all = [""; NUMBERS.len() + OTHERS.len()];
     let mut i = 0;
-    while i < NUMBERS.len() {
-        all[i] = NUMBERS[i];
+    while i < all.len() {
+        all[i] = if i < NUMBERS.len() { NUMBERS[i] } else { OTHERS[i - NUMBERS.len()] };
         i += 1;
     }
     all
@@ -33,6 +37,8 @@ pub(super) const SETTINGS: [&str; 10] = {
 pub(super) struct Written {
     pub(super) name: String,
     numbers: [Option<u64>; NUMBERS.len()],
+    pub(super) function: Option<String>,
+    pub(super) avalanche: Option<bool>,
     pub(super) without_key: Option<String>,
 }
 
@@ -79,8 +85,11 @@ impl Written {
         &self,
         allowed: &'static [&'static str],
     ) -> Result<(), ConfigError> {
-        let without_key = self.without_key.as_ref().map(|_| "without_key");
-        let mut given = self.numbers().map(|(name, _)| name).chain(without_key);
+        let are_given =
+            [self.function.is_some(), self.avalanche.is_some(), self.without_key.is_some()];
+        let others = OTHERS.into_iter().zip(are_given).filter(|(_, is_given)| *is_given);
+        let others = others.map(|(name, _)| name);
+        let mut given = self.numbers().map(|(name, _)| name).chain(others);
         match given.find(|name| !allowed.contains(name)) {
             None => Ok(()),
             Some(given) => {
@@ -115,6 +124,12 @@ mod serde_form {
             for (name, number) in written.numbers() {
                 map.serialize_entry(name, &number)?;
             }
+            if let Some(function) = &written.function {
+                map.serialize_entry("function", function)?;
+            }
+            if let Some(avalanche) = written.avalanche {
+                map.serialize_entry("avalanche", &avalanche)?;
+            }
             if let Some(rule) = &written.without_key {
                 map.serialize_entry("without_key", rule)?;
             }
@@ -142,6 +157,10 @@ mod serde_form {
                     |error: A::Error| A::Error::custom(format_args!("policy.{key}: {error}"));
                 if key == "name" {
                     written.name = map.next_value().map_err(wrong)?;
+                } else if key == "function" {
+                    written.function = Some(map.next_value().map_err(wrong)?);
+                } else if key == "avalanche" {
+                    written.avalanche = Some(map.next_value().map_err(wrong)?);
                 } else if key == "without_key" {
                     written.without_key = Some(map.next_value().map_err(wrong)?);
                 } else if let Some(number) = written.number_mut(&key) {

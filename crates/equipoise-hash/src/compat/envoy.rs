@@ -44,11 +44,6 @@ pub fn key(value: &[u8]) -> HashKey {
     HashKey::new(XxHash64::oneshot(0, value))
 }
 
-/// The largest ring that Envoy makes.
-const LARGEST_RING: u64 = 8 << 20;
-/// The largest table of Maglev's that Envoy makes.
-const LARGEST_TABLE: usize = 5_000_011;
-
 /// How Envoy makes a ring: `ring_hash_lb_config`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RingSettings {
@@ -70,9 +65,14 @@ pub enum RingFunction {
     MurmurHash2,
 }
 
+impl RingSettings {
+    /// The most points that Envoy puts on a ring.
+    pub const LARGEST: u64 = 8 << 20;
+}
+
 impl Default for RingSettings {
     fn default() -> Self {
-        Self { function: RingFunction::default(), minimum: 1024, maximum: LARGEST_RING }
+        Self { function: RingFunction::default(), minimum: 1024, maximum: Self::LARGEST }
     }
 }
 
@@ -117,7 +117,7 @@ impl RingHash {
             let error = BuildError::OutOfRange { setting, given, min, max };
             if (min..=max).contains(&given) { Ok(()) } else { Err(error) }
         };
-        range("maximum ring size", settings.maximum, 1, LARGEST_RING)?;
+        range("maximum ring size", settings.maximum, 1, RingSettings::LARGEST)?;
         range("minimum ring size", settings.minimum, 1, settings.maximum)?;
         let points = Points::new(settings.points(servers, &servers.place(nodes)?));
         Ok(Self { servers: servers.clone(), nodes: nodes.into(), settings, points })
@@ -239,6 +239,8 @@ struct Filler {
 impl Maglev {
     /// The `table_size` that Envoy takes unless told otherwise.
     pub const DEFAULT_SIZE: usize = 65_537;
+    /// The largest `table_size` that Envoy takes.
+    pub const LARGEST_SIZE: usize = 5_000_011;
     /// So many other slots are tried as Envoy tries them; then the rest in order.
     const ATTEMPTS: u64 = 64;
 
@@ -248,8 +250,8 @@ impl Maglev {
     /// A node that is not among the servers, two with the same id, or a size that is not a prime
     /// number or over 5,000,011.
     pub fn new(servers: &Servers, nodes: &[Node], size: usize) -> Result<Self, BuildError> {
-        if size > LARGEST_TABLE {
-            let (given, max) = (size as u64, LARGEST_TABLE as u64);
+        if size > Self::LARGEST_SIZE {
+            let (given, max) = (size as u64, Self::LARGEST_SIZE as u64);
             return Err(BuildError::OutOfRange { setting: "table size", given, min: 2, max });
         }
         if !is_prime(size) {

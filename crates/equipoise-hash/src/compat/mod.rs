@@ -29,7 +29,8 @@
 //!   hashed, or decide who comes first. [`BackendId`](crate::BackendId) knows neither, so [`Servers`] does.
 //! * **The weights.** A weight of 0 owns nothing.
 //! * **The key**, byte for byte. Each table's own function makes a [`HashKey`](crate::HashKey) of
-//!   it; a key that another function made means nothing to it.
+//!   it; a key that another function made means nothing to it. [`KeyRule`] does so from a
+//!   [`KeySpec`](crate::key::KeySpec).
 //!
 //! # Example
 //! A pool whose other half runs nginx, with `hash $request_uri consistent`:
@@ -55,7 +56,9 @@ mod chance;
 pub mod envoy;
 pub mod haproxy;
 pub mod nginx;
+mod rule;
 mod servers;
 mod walk;
 
+pub use rule::{KeyRule, KeyRuleError};
 pub use servers::{Server, Servers};

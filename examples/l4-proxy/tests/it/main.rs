@@ -2,6 +2,7 @@
 
 mod configuration;
 mod failover;
+mod fleet;
 mod keys;
 mod lab;
 mod relay;

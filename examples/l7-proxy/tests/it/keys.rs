@@ -230,6 +230,70 @@ fn wrong_keys_and_secrets_are_refused() {
 }
 
 #[test]
+fn what_a_compatible_mode_can_not_be_is_refused() {
+    let header = "{ header = \"x-user\" }";
+    let fine = "[\"127.0.0.1:81\"]";
+    for (policy, key, backends, more, named) in [
+        (
+            "\"nginx_hash\"",
+            header,
+            fine,
+            SECRET,
+            vec!["pools.a.secret", "`nginx_hash`", "without a secret"],
+        ),
+        (
+            "\"nginx_ip_hash\"",
+            header,
+            fine,
+            "",
+            vec!["pools.a.key", "`nginx_ip_hash`", "`client` alone"],
+        ),
+        ("\"envoy_maglev\"", "{ path = 1 }", fine, "", vec!["pools.a.key", "nothing like `path`"]),
+        (
+            "{ name = \"envoy_maglev\", slots = 65536 }",
+            header,
+            fine,
+            "",
+            vec!["policy.slots", "65536 is not a prime number"],
+        ),
+        (
+            "\"haproxy_consistent\"",
+            header,
+            "[\"127.0.0.1:81\", \"127.0.0.1:82,weight=257,backup\"]",
+            "",
+            vec!["pools.a.backends", "`haproxy_consistent`", "weight: 257", "0 to 256"],
+        ),
+        (
+            "\"envoy_maglev\"",
+            header,
+            "[\"LocalHost:81\", \"localhost:81\"]",
+            "",
+            vec!["pools.a.backends", "duplicate backend `localhost:81`"],
+        ),
+    ] {
+        let text = format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+             [pools.a]\npolicy = {policy}\nkey = {key}\nbackends = {backends}\n{more}\n"
+        );
+        let file = ConfigFile::new(SCRATCH, "compatible", &text);
+        assert_refused(PROXY, &["--config", file.path(), "--check"], &named);
+    }
+}
+
+#[test]
+fn without_a_key_a_compatible_mode_does_as_the_other_proxy() {
+    let backends = NAMES.map(Backend::named);
+    let addresses = backends.each_ref().map(|backend| backend.address.as_str());
+    for policy in ["nginx_consistent", "nginx_hash", "haproxy_consistent"] {
+        let flags = ["--policy", policy, "--key", "header=x-user"];
+        let proxy = Proxy::over(PROXY, &addresses, &flags);
+        let turns: Vec<_> = (0..8).map(|_| backend_of(&proxy, "/", "X-User:\r\n")).collect();
+        assert_eq!(turns[..4], turns[4..], "{policy}");
+        assert_eq!(turns.iter().collect::<BTreeSet<_>>().len(), 4, "{policy}: {turns:?}");
+    }
+}
+
+#[test]
 fn no_error_shows_a_secret() {
     let digits = "00112233445566778899aabbccddee";
     for line in [

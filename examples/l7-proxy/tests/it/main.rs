@@ -3,6 +3,7 @@
 mod bodies;
 mod configuration;
 mod failover;
+mod fleet;
 mod headers;
 mod keys;
 mod lab;
