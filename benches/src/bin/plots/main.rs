@@ -14,7 +14,7 @@ use equipoise_benches::hash::record::from_csv;
 const HELP: &str = "\
 usage: plots CSV FOLDER
   CSV       what `hash --csv` wrote
-  FOLDER    where hash-balance.svg and hash-lookup.svg go";
+  FOLDER    where balance-against-memory.svg and lookup-against-size.svg go";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -33,6 +33,6 @@ fn draw(csv: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
     let text = std::fs::read_to_string(csv)?;
     let records = from_csv(&text).ok_or("not a file that `hash --csv` wrote")?;
     std::fs::create_dir_all(folder)?;
-    balance::draw(&records, &folder.join("hash-balance.svg"))?;
-    lookup::draw(&records, &folder.join("hash-lookup.svg"))
+    balance::draw(&records, &folder.join("balance-against-memory.svg"))?;
+    lookup::draw(&records, &folder.join("lookup-against-size.svg"))
 }
