@@ -73,13 +73,14 @@ impl Anchor {
     /// The most buckets.
     pub const MAX_CAPACITY: usize = crate::buckets::MAX_BUCKETS as usize;
 
-    /// The nodes, with room for as many buckets again, and for 1,024 at least.
+    /// The nodes, with room for a quarter more buckets, and for 16 at least: the more room, the longer a
+    /// lookup takes.
     ///
     /// # Errors
     /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`], more than 2²⁰ in sum.
     pub fn new(nodes: &[Node]) -> Result<Self, BuildError> {
         let sum: usize = nodes.iter().map(|node| usize::from(node.weight.get())).sum();
-        let capacity = (2 * sum).clamp(Self::DEFAULT_CAPACITY, Self::MAX_CAPACITY);
+        let capacity = (sum + sum / 4).clamp(16, Self::MAX_CAPACITY);
         Self::with_capacity(nodes, capacity)
     }
 

@@ -21,8 +21,8 @@ use crate::{BuildError, ConsistentHash, Node};
 /// leaves, and no slot moves between two others.
 ///
 /// Shares vary as those of random draws do: of M slots, a node expects M/n, give or take √(M/n): at
-/// 1,000 nodes and 65,536 slots, the fullest has 1.4 times the mean. [`with_quota`] bounds this, for
-/// some needless moves.
+/// 1,000 nodes and 65,536 slots, the fullest has 1.4 times the mean, and at 10,000 nodes some have no
+/// slot. More slots help, or [`with_quota`], which bounds shares for some needless moves.
 ///
 /// The order of candidates is that of arrival in the slot's race, so a key goes where it would go
 /// if those before it were not there.
@@ -88,7 +88,8 @@ impl RendezvousTable {
     /// won by most; the others go on to the next node in the slot's order that has room.
     ///
     /// Which slots these are depends on the nodes alone. A change then moves some more keys than it
-    /// must, the more the tighter the quota. Building takes longer.
+    /// must, the more the tighter the quota. Building takes longer, 20 to 130 ms at 1,000 nodes, and an
+    /// [`update`](ConsistentHash::update) builds anew.
     ///
     /// # Errors
     /// [`BuildError::OutOfRange`]: at most 1,000 percent.
