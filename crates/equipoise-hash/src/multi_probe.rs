@@ -12,8 +12,8 @@ use crate::{BuildError, ConsistentHash, Node, ring};
 /// Multi-probe consistent hashing (Appleton and O'Reilly, arXiv 1505.00062): a ring with few points,
 /// on which a key is looked up at several places; of the points that follow, the nearest one wins.
 ///
-/// With k probes no node has more than 1 + 1/k times its share, whatever the number of points; more
-/// points make the shares more even below that.
+/// With k probes and many nodes, none has more than 1 + 1/(k - 1) times its share, whatever the number
+/// of points; more points make the shares more even below that.
 ///
 /// The probes of a key are independent hashes. (In a well-known crate probe i is i times the hash, and
 /// the fullest of 1,000 nodes has 1.71 times the mean, where it should have 1.05 and what sampling

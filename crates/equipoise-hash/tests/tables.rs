@@ -18,6 +18,7 @@ macro_rules! table_contract {
                 everybody_with_a_weight_is_a_candidate_once,
                 the_only_one_allowed_is_found,
                 the_keys_of_one_that_is_not_allowed_spread_over_all,
+                the_few_that_are_allowed_share_by_weight,
                 a_table_depends_on_its_nodes_alone,
                 a_change_moves_only_the_keys_that_it_must,
                 who_comes_back_has_the_same_keys,

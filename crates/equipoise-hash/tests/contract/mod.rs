@@ -8,47 +8,47 @@ use equipoise_testkit::statistics::{assert_shares, binomial_limit};
 
 /// What a structure promises beyond what every one must keep.
 #[derive(Clone, Copy, Debug)]
-pub struct Promises {
+pub(crate) struct Promises {
     /// Shares are exactly the weights.
-    pub exact: bool,
+    pub(crate) exact: bool,
     /// A table depends on its nodes alone, and not on those before.
-    pub forgetful: bool,
+    pub(crate) forgetful: bool,
     /// A change of one node moves at most so many keys between others, as a multiple of the keys
     /// that it must move.
-    pub needless: f64,
+    pub(crate) needless: f64,
     /// Each key that is not allowed its owner goes on by itself, and not with all of its slot.
-    pub one_by_one: bool,
+    pub(crate) one_by_one: bool,
     /// A node that has become heavier loses no key, and one that has become lighter gains none.
-    pub monotone: bool,
+    pub(crate) monotone: bool,
 }
 
 /// Moves no key needlessly, whatever the past.
-pub const MINIMAL: Promises =
+pub(crate) const MINIMAL: Promises =
     Promises { exact: false, forgetful: true, needless: 0.0, one_by_one: true, monotone: true };
 
-pub fn node(id: u64, weight: u16) -> Node {
+pub(crate) fn node(id: u64, weight: u16) -> Node {
     Node::new(BackendId::new(id)).weight(Weight::new(weight))
 }
 
 /// Nodes with these weights, of scattered ids.
-pub fn nodes(weights: &[u16]) -> Vec<Node> {
+pub(crate) fn nodes(weights: &[u16]) -> Vec<Node> {
     weights.iter().zip(0..).map(|(&w, i)| node(Rng::seeded(i).next_u64(), w)).collect()
 }
 
 /// So many keys, the extremes among them.
-pub fn keys(seed: u64, count: usize) -> Vec<HashKey> {
+pub(crate) fn keys(seed: u64, count: usize) -> Vec<HashKey> {
     let mut rng = Rng::seeded(seed);
     let random = std::iter::repeat_with(move || rng.next_u64());
     [0, 1, u64::MAX].into_iter().chain(random).map(HashKey::new).take(count).collect()
 }
 
 /// Who has each key, by id.
-pub fn owners<T: ConsistentHash>(table: &T, keys: &[HashKey]) -> Vec<Option<BackendId>> {
+pub(crate) fn owners<T: ConsistentHash>(table: &T, keys: &[HashKey]) -> Vec<Option<BackendId>> {
     keys.iter().map(|&key| Some(table.nodes()[table.lookup(key)?].id)).collect()
 }
 
 /// How many of the keys each node has.
-pub fn histogram<T: ConsistentHash>(table: &T, keys: &[HashKey]) -> Vec<u64> {
+pub(crate) fn histogram<T: ConsistentHash>(table: &T, keys: &[HashKey]) -> Vec<u64> {
     let mut counts = vec![0; table.nodes().len()];
     keys.iter().for_each(|&key| counts[table.lookup(key).expect("somebody has a weight")] += 1);
     counts
@@ -72,7 +72,7 @@ fn lists() -> impl Iterator<Item = Vec<Node>> {
 
 /// A key has an owner if and only if somebody has a weight; everybody with a weight is a candidate
 /// once, the owner first; each candidate is who has the key when those before it may not.
-pub fn everybody_with_a_weight_is_a_candidate_once<T: ConsistentHash>(
+pub(crate) fn everybody_with_a_weight_is_a_candidate_once<T: ConsistentHash>(
     empty: impl Fn() -> T,
     _: Promises,
 ) {
@@ -102,7 +102,7 @@ pub fn everybody_with_a_weight_is_a_candidate_once<T: ConsistentHash>(
 
 /// One node of 300 that is allowed is found, and it takes at most one question a node and one a
 /// jump; 2,000 candidates come to an end.
-pub fn the_only_one_allowed_is_found<T: ConsistentHash>(empty: impl Fn() -> T, _: Promises) {
+pub(crate) fn the_only_one_allowed_is_found<T: ConsistentHash>(empty: impl Fn() -> T, _: Promises) {
     let table = empty().update(&nodes(&[1; 300])).unwrap();
     for key in keys(2, 300) {
         let asked = Cell::new(0);
@@ -123,7 +123,7 @@ pub fn the_only_one_allowed_is_found<T: ConsistentHash>(empty: impl Fn() -> T, _
 
 /// Of a node that is not allowed only its own keys move, to all others in proportion to their
 /// shares.
-pub fn the_keys_of_one_that_is_not_allowed_spread_over_all<T: ConsistentHash>(
+pub(crate) fn the_keys_of_one_that_is_not_allowed_spread_over_all<T: ConsistentHash>(
     empty: impl Fn() -> T,
     promises: Promises,
 ) {
@@ -157,6 +157,28 @@ pub fn the_keys_of_one_that_is_not_allowed_spread_over_all<T: ConsistentHash>(
     }
 }
 
+/// Of a few that are allowed among many that are not, each has its part by weight.
+pub(crate) fn the_few_that_are_allowed_share_by_weight<T: ConsistentHash>(
+    empty: impl Fn() -> T,
+    promises: Promises,
+) {
+    let weights: Vec<u16> = (0..300).map(|i| [1, 2, 5][i % 3]).collect();
+    let table = empty().update(&nodes(&weights)).unwrap();
+    let mut counts = [0; 3];
+    for key in keys(11, 6_000) {
+        let found = table.lookup_where(key, |node| (150..153).contains(&node)).unwrap();
+        counts[found - 150] += 1;
+    }
+    if promises.exact {
+        assert_shares(&counts, &[1.0, 2.0, 5.0]);
+    } else {
+        // A fifth or so are as uneven as the table.
+        for (count, fair) in counts.into_iter().zip([750, 1_500, 3_750]) {
+            assert!((fair * 3 / 4..=fair * 5 / 4).contains(&count), "{counts:?}");
+        }
+    }
+}
+
 /// A change of one node, and what the list is after it.
 fn change(rng: &mut Rng, list: &mut Vec<Node>) -> BackendId {
     let place = rng.below(list.len().max(1) as u32) as usize;
@@ -175,7 +197,7 @@ fn change(rng: &mut Rng, list: &mut Vec<Node>) -> BackendId {
 
 /// After any number of changes, the answers are those of a table built anew, whatever the order of
 /// either list.
-pub fn a_table_depends_on_its_nodes_alone<T: ConsistentHash>(
+pub(crate) fn a_table_depends_on_its_nodes_alone<T: ConsistentHash>(
     empty: impl Fn() -> T,
     promises: Promises,
 ) {
@@ -217,7 +239,7 @@ pub fn a_table_depends_on_its_nodes_alone<T: ConsistentHash>(
 
 /// When one node comes, goes or changes its weight, keys don't move between the others, up to what is
 /// promised; and the heavier have more keys, the lighter fewer.
-pub fn a_change_moves_only_the_keys_that_it_must<T: ConsistentHash>(
+pub(crate) fn a_change_moves_only_the_keys_that_it_must<T: ConsistentHash>(
     empty: impl Fn() -> T,
     promises: Promises,
 ) {
@@ -263,7 +285,7 @@ pub fn a_change_moves_only_the_keys_that_it_must<T: ConsistentHash>(
 }
 
 /// A node that leaves and comes back has the keys that it had.
-pub fn who_comes_back_has_the_same_keys<T: ConsistentHash>(
+pub(crate) fn who_comes_back_has_the_same_keys<T: ConsistentHash>(
     empty: impl Fn() -> T,
     promises: Promises,
 ) {
@@ -281,7 +303,10 @@ pub fn who_comes_back_has_the_same_keys<T: ConsistentHash>(
 }
 
 /// Shares follow the weights: exactly, or up to the table's own deviation.
-pub fn shares_follow_the_weights<T: ConsistentHash>(empty: impl Fn() -> T, promises: Promises) {
+pub(crate) fn shares_follow_the_weights<T: ConsistentHash>(
+    empty: impl Fn() -> T,
+    promises: Promises,
+) {
     let keys = keys(9, 200_000);
     for weights in [&[1; 10][..], &[1, 2, 3, 4, 5], &[1, 0, 30], &[1; 70], &[7]] {
         let table = empty().update(&nodes(weights)).unwrap();
@@ -300,7 +325,7 @@ pub fn shares_follow_the_weights<T: ConsistentHash>(empty: impl Fn() -> T, promi
 
 /// Ids that are numbers in sequence, that differ in one bit, and the extremes, are as good as any;
 /// and so are keys.
-pub fn neither_ids_nor_keys_need_be_random<T: ConsistentHash>(
+pub(crate) fn neither_ids_nor_keys_need_be_random<T: ConsistentHash>(
     empty: impl Fn() -> T,
     promises: Promises,
 ) {
