@@ -192,7 +192,8 @@ pub fn announce<'a>(program: &str, pools: impl Iterator<Item = (&'a str, Option<
     if !names.is_empty() {
         log::line(format_args!(
             "{program}: {}: not given, so drawn at random: keys move at a restart, and other proxies \
-             place them elsewhere; give 32 hexadecimal digits to keep them (openssl rand -hex 16)",
+             place them elsewhere; to keep them, give 32 hexadecimal digits (openssl rand -hex 16) in \
+             the file of --config",
             names.join(", ")
         ));
     }
