@@ -22,11 +22,14 @@ use crate::hashed::{Hashed, HashedPicker, WithoutKey};
 /// The bound holds exactly however many workers pick at a time: each counts itself in and goes on to
 /// the next backend if that was one too many. It gives way only where the alternative were to refuse
 /// a request: when everyone that a request has not tried is at its bound, and for one that is pinned.
-/// A bound that falls, since requests elsewhere have ended, takes nothing back.
+/// A bound that falls, since requests elsewhere have ended, takes nothing back. Requests on backends that
+/// are down, drained or of another tier count in t until they end, so bounds are wider meanwhile.
 ///
 /// # Complexity
-/// A pick: a lookup, and two loads; a request also counts itself at its backend and in the pool, in
-/// and out, and the pool's counter is shared by all workers. Building as for [`Hashed`].
+/// A pick: a lookup of the table, and two loads; where the owner is over its bound, the next in the
+/// key's order: O(1) expected for most tables, O(n) for rendezvous and its table. A request counts
+/// itself at its backend and in the pool, in and out, and the pool's counter is shared by all workers.
+/// Building as for [`Hashed`].
 ///
 /// In an explanation the score is the backend's place in the key's order.
 ///

@@ -156,7 +156,7 @@ impl PolicyConfig {
     ///
     /// # Errors
     /// What the table's constructor refuses: a weight that HAProxy does not know (over 256), weights
-    /// that add up to too much for a ring, a node that is not among the servers. Settings that were
+    /// that add up to too much for a ring or an anchor's capacity, a node that is not among the servers. Settings that were
     /// read from a configuration are no reason.
     ///
     /// ```

@@ -17,9 +17,10 @@ use crate::{Random, RandomPicker, RoundRobin, RoundRobinPicker};
 /// table, from the old one where that is quicker. A backend whose weight in effect is less than its
 /// weight, since it has just come back, has that part of its keys; as it grows, keys only return.
 ///
-/// What a table can't take in is no failure: weights that add up to too much for a ring are halved
-/// until they don't, and if there are more backends than slots, they have keys by rendezvous until
-/// there are fewer.
+/// What a table can't take in is no failure, but most keys move: weights that add up to too much, for a
+/// ring or an anchor's capacity, are reduced in proportion; and where there are more backends than slots
+/// or buckets, or a weight that a compatible table could not have, all have keys by rendezvous until
+/// that is mended. So give an anchor room for the weights of all that may ever join.
 ///
 /// # Complexity
 /// A pick: a lookup of the table, and a few more if the owner may not be picked; O(n) at worst.

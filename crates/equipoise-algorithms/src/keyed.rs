@@ -129,14 +129,15 @@ impl<T: ConsistentHash> Keyed<T> {
 
 impl<T: ConsistentHash> Table<T> {
     /// The table of these nodes. What it can't take in does not fail: weights that add up to too much
-    /// are halved until they don't; a server that it does not know has keys only when no other can
+    /// are reduced in proportion; a server that it does not know has keys only when no other can
     /// have them; and where there is no room for so many nodes, all have keys by rendezvous.
     fn new(from: &T, nodes: Vec<Node>) -> Self {
         let mut fitting = nodes.clone();
         let of_policy = loop {
             match from.update(&fitting) {
                 Ok(table) => break Some(table),
-                Err(BuildError::WeightsTooLarge { .. }) if halve(&mut fitting) => {}
+                Err(BuildError::WeightsTooLarge { sum, limit })
+                    if reduce(&mut fitting, sum, limit) => {}
                 Err(BuildError::UnknownServer(id)) if leave_out(&mut fitting, id) => {}
                 Err(_) => break None,
             }
@@ -150,11 +151,14 @@ impl<T: ConsistentHash> Table<T> {
     }
 }
 
-/// Halves weights, none to 0; says whether any changed.
-fn halve(nodes: &mut [Node]) -> bool {
+/// Reduces weights in proportion, from `sum` to about `limit` in all and none to 0; says whether any
+/// changed. Those that can't be less may make it too much once more.
+fn reduce(nodes: &mut [Node], sum: u64, limit: u64) -> bool {
     let mut changed = false;
     for node in nodes.iter_mut().filter(|node| node.weight > Weight::ONE) {
-        node.weight = Weight::new(node.weight.get() / 2);
+        let weight = u64::from(node.weight.get());
+        let reduced = (weight * limit / sum.max(1)).clamp(1, weight - 1);
+        node.weight = Weight::new(reduced as u16);
         changed = true;
     }
     changed

@@ -79,9 +79,9 @@ impl Anchor {
     /// # Errors
     /// [`BuildError::DuplicateId`]; [`BuildError::WeightsTooLarge`], more than 2²⁰ in sum.
     pub fn new(nodes: &[Node]) -> Result<Self, BuildError> {
-        let sum: usize = nodes.iter().map(|node| usize::from(node.weight.get())).sum();
-        let capacity = (sum + sum / 4).clamp(16, Self::MAX_CAPACITY);
-        Self::with_capacity(nodes, capacity)
+        let sum: u64 = nodes.iter().map(|node| u64::from(node.weight.get())).sum();
+        let capacity = (sum + sum / 4).clamp(16, Self::MAX_CAPACITY as u64);
+        Self::with_capacity(nodes, capacity as usize)
     }
 
     /// The nodes, with room for so many buckets in all: 1 to 2²⁰.
@@ -241,6 +241,9 @@ mod stored {
 
         fn try_from(stored: StoredAnchor) -> Result<Self, &'static str> {
             let buckets = stored.buckets.check()?;
+            if buckets.owners.is_empty() {
+                return Err("owners: no buckets");
+            }
             check_gone(&buckets, &stored.gone)?;
             let mut anchors = Anchors::new(buckets.owners.len(), buckets.owners.len());
             for bucket in stored.gone {

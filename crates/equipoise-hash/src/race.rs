@@ -222,9 +222,20 @@ impl Race {
 
     /// The index of the first one to come in, in the caller's list, of those `allowed`.
     pub(crate) fn winner_where(&self, key: u64, allowed: impl Fn(usize) -> bool) -> Option<usize> {
-        let index = |at: usize| self.members[at].index as usize;
-        let first = self.arrivals(key).filter(|&(_, at)| allowed(index(at))).min();
-        first.map(|(_, at)| index(at))
+        let (mut first, mut bound) = (None, i16::MAX);
+        for (at, (node, &seed)) in self.members.iter().zip(&self.seeds).enumerate() {
+            let pace = self.lanes[at / LANES].pace.as_array_ref()[at % LANES];
+            let coarse = coarse(seed as u16, (seed >> 16) as u16, key);
+            let early = ((u32::from(coarse) * u32::from(pace)) >> 16) as i16;
+            // Most are later than the first so far, and need no closer look.
+            if early <= bound && allowed(node.index as usize) {
+                let arrival = (Time::new(fine(seed, key), node.weight), at);
+                if first.is_none_or(|first| arrival < first) {
+                    (first, bound) = (Some(arrival), self.bound(arrival.0));
+                }
+            }
+        }
+        first.map(|(_, at)| self.members[at].index as usize)
     }
 
     /// Who comes in next after an arrival; first, if there was none.

@@ -111,7 +111,7 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
             return Err(PickError::NoKey);
         }
         for tier in snapshot.live_tiers() {
-            for _ in self.avoid.len()..self.tried + ASKED {
+            for _ in 0..ASKED {
                 let mut context = PickContext::new(self.rng, self.turn.reborrow())
                     .at(self.request.now())
                     .with_key(self.request.key())

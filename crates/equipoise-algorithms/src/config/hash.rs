@@ -117,6 +117,16 @@ impl HashConfig {
     ) -> Result<BoxPolicy, BuildError> {
         match self.table {
             TableConfig::Compat(compat) => compat.policy(self, servers, nodes),
+            // These have limits to what weights add up to.
+            TableConfig::Anchor { capacity } => {
+                Anchor::with_capacity(nodes, capacity as usize).map(|_| self.policy())
+            }
+            TableConfig::Ring { points } => Ring::with_points(nodes, points).map(|_| self.policy()),
+            TableConfig::MultiProbe(probing) => {
+                MultiProbe::with(nodes, probing).map(|_| self.policy())
+            }
+            TableConfig::Jump => Jump::new(nodes).map(|_| self.policy()),
+            TableConfig::Memento => Memento::new(nodes).map(|_| self.policy()),
             _ => Ok(self.policy()),
         }
     }

@@ -216,7 +216,8 @@ impl ConsistentHash for RingHash {
 ///
 /// # Complexity
 /// A lookup: O(1), one load. [`lookup_where`](ConsistentHash::lookup_where): O(slots) at worst, when
-/// few are allowed. Building: O(slots log slots) expected. Memory: 2 bytes a slot (4 with more than
+/// few are allowed. Building: O(slots log slots) expected with equal weights; O(slots · n) at worst, when
+/// one weight is most of the sum, since Envoy's rounds go over all hosts. Memory: 2 bytes a slot (4 with more than
 /// 65,536 nodes).
 #[derive(Clone, Debug)]
 pub struct Maglev {

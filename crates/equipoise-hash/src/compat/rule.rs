@@ -95,7 +95,11 @@ impl KeyRule {
             match part.kind() {
                 KeyKind::Client if !is_client(part) => return Err(KeyRuleError::Network),
                 KeyKind::Connection => return Err(KeyRuleError::Part(KeyKind::Connection)),
-                KeyKind::Path if self == Self::Envoy => {
+                // Envoy has no such policies, and HAProxy has another idea of a path's depth.
+                kind @ (KeyKind::Path | KeyKind::Sni) if self == Self::Envoy => {
+                    return Err(KeyRuleError::Part(kind));
+                }
+                KeyKind::Path if matches!(self, Self::Haproxy(_)) => {
                     return Err(KeyRuleError::Part(KeyKind::Path));
                 }
                 _ => {}

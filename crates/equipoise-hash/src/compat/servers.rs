@@ -118,7 +118,9 @@ impl Servers {
     /// Those of the nodes that have a weight, in the order of the configuration.
     pub(super) fn place(&self, nodes: &[Node]) -> Result<Vec<Placed>, BuildError> {
         let mut placed = Vec::with_capacity(nodes.len());
-        for (index, node) in nodes.iter().enumerate() {
+        // Who has no weight has no place, and need not be known.
+        let nodes_with_weight = nodes.iter().enumerate().filter(|(_, n)| n.weight != Weight::ZERO);
+        for (index, node) in nodes_with_weight {
             let at = self.by_id.binary_search_by_key(&node.id, |&(id, _)| id);
             let Ok(at) = at else { return Err(BuildError::UnknownServer(node.id)) };
             let position = self.by_id[at].1;
@@ -129,7 +131,6 @@ impl Servers {
         if let Some(pair) = placed.windows(2).find(|pair| pair[0].position == pair[1].position) {
             return Err(BuildError::DuplicateId(nodes[pair[0].index as usize].id));
         }
-        placed.retain(|server| server.weight > 0);
         Ok(placed)
     }
 }
