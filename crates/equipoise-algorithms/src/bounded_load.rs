@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
-use equipoise_core::{BackendId, PickContext, Picker, Policy, Slot, Tracker, View};
+use equipoise_core::{BackendId, Member, PickContext, Picker, Policy, Slot, Tracker, View};
 use equipoise_hash::ConsistentHash;
 
 use crate::hashed::{Hashed, HashedPicker, WithoutKey};
@@ -183,14 +183,14 @@ impl<T: ConsistentHash + Send + Sync + 'static> Policy for BoundedLoad<T> {
         let weights: u64 = view.admitted().map(|(.., weight)| u64::from(weight.get())).sum();
         for (_, member, weight) in view.admitted() {
             if let Some(bound) = member.tracker::<Bound>() {
-                let share = u128::from(self.factor.get()) * u128::from(weight.get()) << 32;
+                let share = (u128::from(self.factor.get()) * u128::from(weight.get())) << 32;
                 // Rounded down, for it is the product that is rounded up.
                 let share = share / (100 * u128::from(weights));
                 bound.share.store(share as u64, Ordering::Relaxed);
             }
         }
         let tier = view.members().iter().filter(|member| member.tier == view.tier());
-        BoundedLoadPicker { hashed, bounds: tier.map(|member| member.tracker()).collect() }
+        BoundedLoadPicker { hashed, bounds: tier.map(Member::tracker).collect() }
     }
 }
 
