@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use arbitrary::Arbitrary;
 use equipoise_hash::{
-    Anchor, BackendId, BuildError, ConsistentHash, HashKey, Jump, Maglev, Memento, MultiProbe, Node,
-    Probing, Rendezvous, RendezvousTable, Ring, Weight,
+    Anchor, BackendId, BuildError, ConsistentHash, HashKey, Jump, Maglev, Memento, MultiProbe,
+    Node, Probing, Rendezvous, RendezvousTable, Ring, Weight,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -26,12 +26,27 @@ enum Kind {
 
 #[derive(Arbitrary, Debug)]
 enum Step {
-    Join { id: u64, weight: u16 },
+    Join {
+        id: u64,
+        weight: u16,
+    },
     /// Of the small ids, several are the same.
-    JoinNear { id: u8, weight: u8, place: u8 },
-    Leave { place: u8 },
-    Weight { place: u8, weight: u16 },
-    Swap { one: u8, other: u8 },
+    JoinNear {
+        id: u8,
+        weight: u8,
+        place: u8,
+    },
+    Leave {
+        place: u8,
+    },
+    Weight {
+        place: u8,
+        weight: u16,
+    },
+    Swap {
+        one: u8,
+        other: u8,
+    },
     Clear,
 }
 

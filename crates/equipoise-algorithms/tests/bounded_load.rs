@@ -185,6 +185,7 @@ fn workers_that_pick_at_once_do_not_go_beyond_the_bound() {
         let barrier = Barrier::new(WORKERS + 1);
         let request = Request::new().with_key(HOT);
         let rounds = 1_500;
+        let mut beyond = Vec::new();
         std::thread::scope(|scope| {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
@@ -215,12 +216,16 @@ fn workers_that_pick_at_once_do_not_go_beyond_the_bound() {
                     let most =
                         bound(LoadFactor::percent(percent).unwrap(), total, weights[i].into(), all);
                     let most = most.max(before[i].in_flight.into());
-                    assert!(u64::from(status.in_flight) <= most, "{} > {most}", status.in_flight);
+                    if u64::from(status.in_flight) > most {
+                        // Not a panic: the workers would wait for this thread for ever.
+                        beyond.push((total, i, status.in_flight, most));
+                    }
                 }
                 barrier.wait();
                 barrier.wait();
             }
         });
+        assert!(beyond.is_empty(), "(in all, backend, its, most): {beyond:?}");
         assert!(pool.backends().iter().all(|status| status.in_flight == 0));
     }
 }

@@ -34,9 +34,10 @@ fn pick(picker: &HashedPicker<Rendezvous>, key: u64) -> usize {
 
 const SCATTERED: [u64; 4] =
     [0x9e37_79b9_7f4a_7c15, 0x3c6e_f372_fe94_f82a, 0x0daa_66d2_c7dd_743f, 7];
-type KeyMaker = fn(u64) -> u64;
+/// Makes keys of numbers.
+type Keys = fn(u64) -> u64;
 
-const KEYS: [(&str, KeyMaker); 4] = [
+const KEYS: [(&str, Keys); 4] = [
     ("random", |i| Rng::seeded(i).next_u64()),
     ("in sequence", |i| i),
     ("high", |i| i << 40),

@@ -4,7 +4,10 @@ use equipoise_core::Rng;
 use equipoise_hash::jump::{jump, jump_back};
 use equipoise_testkit::statistics::assert_shares;
 
-const FUNCTIONS: [(&str, fn(u64, u32) -> u32); 2] = [("jump", jump), ("jump_back", jump_back)];
+/// From a hash to one of so many buckets.
+type Function = fn(u64, u32) -> u32;
+
+const FUNCTIONS: [(&str, Function); 2] = [("jump", jump), ("jump_back", jump_back)];
 
 /// Numbers of buckets around powers of two, where functions of this kind go wrong.
 fn sizes() -> impl Iterator<Item = u32> {

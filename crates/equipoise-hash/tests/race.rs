@@ -77,6 +77,19 @@ fn many_nodes_share_exactly_by_weight() {
     for key in 0..1_000_000 {
         counts[table.lookup(HashKey::new(key)).unwrap()] += 1;
     }
-    let odds: Vec<f64> = nodes.iter().map(|node| node.weight.get().into()).collect();
-    equipoise_testkit::statistics::assert_shares(&counts, &odds);
+    // Each, all of a weight, and all of a range of ids: what is off by little everywhere adds up.
+    let (mut by_weight, mut by_id) = ([(0, 0.0); 3], [(0, 0.0); 14]);
+    let mut each = Vec::new();
+    for (i, (node, count)) in nodes.iter().zip(counts).enumerate() {
+        let weight = f64::from(node.weight.get());
+        each.push((count, weight));
+        for (counts, odds) in [&mut by_weight[i % 3], &mut by_id[i / 50]] {
+            *counts += count;
+            *odds += weight;
+        }
+    }
+    for cells in [&each[..], &by_weight, &by_id] {
+        let (counts, odds): (Vec<u64>, Vec<f64>) = cells.iter().copied().unzip();
+        equipoise_testkit::statistics::assert_shares(&counts, &odds);
+    }
 }
