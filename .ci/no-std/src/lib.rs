@@ -36,7 +36,9 @@ pub extern "C" fn policies() -> bool {
 /// Keeps the tables and keys from being optimised away.
 #[unsafe(no_mangle)]
 pub extern "C" fn tables(secret: u8, length: usize) -> bool {
-    let key = KeyHasher::new([secret; 16]).key_of(["a".as_bytes(), "b".as_bytes()]).unwrap_or(HashKey::new(0));
+    let key = KeyHasher::new([secret; 16])
+        .key_of(["a".as_bytes(), "b".as_bytes()])
+        .unwrap_or(HashKey::new(0));
     let Ok(servers) = Servers::named(["a:80"]) else { return false };
     let nginx = nginx::Consistent::new(&servers, &[]).map(|table| table.lookup(key));
     let envoy = envoy::Maglev::new(&servers, &[], length).map(|table| table.lookup(key));
