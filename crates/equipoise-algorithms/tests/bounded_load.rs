@@ -163,6 +163,14 @@ proptest! {
     }
 }
 
+/// More are full than a pool asks a policy for, one after the other.
+#[test]
+fn a_hot_key_keeps_to_its_order_however_many_are_full() {
+    let factor = LoadFactor::percent(100).unwrap();
+    let mut model = Model::new(&Rendezvous::default(), factor, &[(1, 0); 40]);
+    model.run(&vec![Op::Begin { key: 0 }; 120]).unwrap();
+}
+
 /// A pool over a small table.
 fn pool(percent: u16, weights: &[u16]) -> Pool<usize, BoundedLoad<RendezvousTable>> {
     let table = RendezvousTable::with_size(&[], 1_000).unwrap();
