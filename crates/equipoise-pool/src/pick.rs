@@ -110,8 +110,10 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
         if snapshot.needs_key && self.request.key().is_none() && !snapshot.roster.seats.is_empty() {
             return Err(PickError::NoKey);
         }
+        // Whom the fast path met was asked for in the first tier.
+        let mut asked = self.avoid.len() - self.tried;
         for tier in snapshot.live_tiers() {
-            for _ in 0..ASKED {
+            for _ in asked..ASKED {
                 let mut context = PickContext::new(self.rng, self.turn.reborrow())
                     .at(self.request.now())
                     .with_key(self.request.key())
@@ -129,6 +131,7 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
             if let Some(lease) = self.scan(tier).or_else(|| self.insist()) {
                 return Ok(lease);
             }
+            asked = 0;
         }
         Err(self.error())
     }
