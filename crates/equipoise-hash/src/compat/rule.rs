@@ -275,9 +275,12 @@ mod tests {
             assert_eq!(rule.check(&many), Err(KeyRuleError::OnePart));
             assert_eq!(rule.check(&spec(&[&user])), Ok(()));
         }
-        assert_eq!(HAPROXY.check(&spec(&[&path])), Ok(()));
-        let error = KeyRule::Envoy.check(&spec(&[&path])).unwrap_err();
-        assert_eq!(error, KeyRuleError::Part(KeyKind::Path));
-        assert_eq!(error.to_string(), "it has nothing like `path`");
+        for rule in [KeyRule::Envoy, HAPROXY] {
+            let error = rule.check(&spec(&[&path])).unwrap_err();
+            assert_eq!(error, KeyRuleError::Part(KeyKind::Path));
+            assert_eq!(error.to_string(), "it has nothing like `path`");
+        }
+        let sni = KeyRule::Envoy.check(&KeyPart::sni().into());
+        assert_eq!(sni, Err(KeyRuleError::Part(KeyKind::Sni)));
     }
 }
