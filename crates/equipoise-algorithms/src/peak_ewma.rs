@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn failures_double_up_to_the_penalty_and_never_help() {
-        let failure = Outcome::Failure(equipoise_core::Failure::Response);
+        let failure = Outcome::Failure(equipoise_core::Failure::Response(500));
         let latency = Latency::new(PeakEwma::default());
         latency.on_sample(&sample(0, 20, Outcome::Success));
         let mut before = millis(&latency, 0);

@@ -29,38 +29,75 @@ pub enum Admin {
     Disabled,
 }
 
-/// Whether a backend answers.
+/// What the active check says of a backend: does its application answer as it should?
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Health {
-    /// It does, as far as anybody knows.
+    /// It does, as far as anybody knows; also where nothing checks.
     #[default]
     Up,
+    /// Nobody knows yet: the first checks decide, and nothing goes there before.
+    Pending,
     /// It does not.
     Down,
 }
 
+/// What a backend's own traffic says of it: do its requests fail more than those of others?
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Passive {
+    /// Nothing is held against it.
+    #[default]
+    Clear,
+    /// It was ejected, and may show with one request at a time that it works again: half-open.
+    Trial,
+    /// It is taken out for a time.
+    Ejected,
+}
+
+/// All that decides what a backend may take.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Condition {
+    /// What the operator wants.
+    pub admin: Admin,
+    /// What its active check says.
+    pub health: Health,
+    /// What its traffic says.
+    pub passive: Passive,
+    /// Whether it asks to be drained: its check says so, or whoever announced it.
+    pub drain: bool,
+    /// Its configured weight.
+    pub weight: Weight,
+}
+
 impl Admission {
-    /// The decision, for every combination of inputs:
+    /// The decision, for every condition. The first row that fits:
     ///
-    /// | | enabled, weight > 0 | enabled, weight 0 | draining | disabled |
-    /// |---|---|---|---|---|
-    /// | **up** | `New` | `Established` | `Established` | `Never` |
-    /// | **down** | `Never` | `Never` | `Never` | `Never` |
+    /// | condition | admission |
+    /// |---|---|
+    /// | disabled | `Never` |
+    /// | down, or not checked yet | `Never` |
+    /// | ejected | `Never` |
+    /// | draining, by the operator's or its own wish | `Established` |
+    /// | weight 0 | `Established` |
+    /// | all others, one on trial too | `New` |
     ///
     /// ```
-    /// use equipoise_core::{Admin, Admission, Health, Weight};
+    /// use equipoise_core::{Admission, Condition, Health, Passive};
     ///
-    /// assert_eq!(Admission::of(Admin::Enabled, Health::Up, Weight::ONE), Admission::New);
-    /// assert_eq!(Admission::of(Admin::Draining, Health::Down, Weight::ONE), Admission::Never);
+    /// let mut condition = Condition::default();
+    /// assert_eq!(Admission::of(&condition), Admission::New);
+    /// condition.drain = true;
+    /// assert_eq!(Admission::of(&condition), Admission::Established);
+    /// condition.passive = Passive::Ejected;
+    /// assert_eq!(Admission::of(&condition), Admission::Never);
     /// ```
-    pub const fn of(admin: Admin, health: Health, weight: Weight) -> Self {
-        match (health, admin) {
-            (Health::Down, _) | (_, Admin::Disabled) => Self::Never,
-            (Health::Up, Admin::Draining) => Self::Established,
-            (Health::Up, Admin::Enabled) if weight.get() == 0 => Self::Established,
-            (Health::Up, Admin::Enabled) => Self::New,
+    pub const fn of(condition: &Condition) -> Self {
+        match crate::Reason::of(condition) {
+            None => Self::New,
+            Some(reason) => reason.admission(),
         }
     }
 }
@@ -68,28 +105,44 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Reason;
+
+    const ADMIN: [Admin; 3] = [Admin::Enabled, Admin::Draining, Admin::Disabled];
+    const HEALTH: [Health; 3] = [Health::Up, Health::Pending, Health::Down];
+    const PASSIVE: [Passive; 3] = [Passive::Clear, Passive::Trial, Passive::Ejected];
+
+    /// The whole table: for each health (rows) and passive state (columns) the admission of an
+    /// enabled, a draining and a disabled backend, as N(ew), E(stablished) or `-`; once for a
+    /// backend of some weight that does not ask to be drained, once for any other.
+    const PLAIN: [[&str; 3]; 3] = [["NE-", "NE-", "---"], ["---"; 3], ["---"; 3]];
+    const DRAINED: [[&str; 3]; 3] = [["EE-", "EE-", "---"], ["---"; 3], ["---"; 3]];
 
     #[test]
     fn the_whole_table() {
-        use Admission::{Established, Never, New};
-        let rows = [
-            (Admin::Enabled, Health::Up, 1, New),
-            (Admin::Enabled, Health::Up, u16::MAX, New),
-            (Admin::Enabled, Health::Up, 0, Established),
-            (Admin::Draining, Health::Up, 1, Established),
-            (Admin::Draining, Health::Up, 0, Established),
-            (Admin::Disabled, Health::Up, 1, Never),
-            (Admin::Disabled, Health::Up, 0, Never),
-            (Admin::Enabled, Health::Down, 1, Never),
-            (Admin::Enabled, Health::Down, 0, Never),
-            (Admin::Draining, Health::Down, 1, Never),
-            (Admin::Draining, Health::Down, 0, Never),
-            (Admin::Disabled, Health::Down, 1, Never),
-            (Admin::Disabled, Health::Down, 0, Never),
-        ];
-        for (admin, health, weight, want) in rows {
-            let got = Admission::of(admin, health, Weight::new(weight));
-            assert_eq!(got, want, "{admin:?} {health:?} {weight}");
+        let mut rows = 0;
+        for (h, health) in HEALTH.into_iter().enumerate() {
+            for (p, passive) in PASSIVE.into_iter().enumerate() {
+                for (a, admin) in ADMIN.into_iter().enumerate() {
+                    for (drain, weight) in
+                        [(false, 1), (false, u16::MAX), (false, 0), (true, 1), (true, 0)]
+                    {
+                        let weight = Weight::new(weight);
+                        let condition = Condition { admin, health, passive, drain, weight };
+                        let plain = !drain && weight != Weight::ZERO;
+                        let table = if plain { PLAIN } else { DRAINED };
+                        let want = match table[h][p].as_bytes()[a] {
+                            b'N' => Admission::New,
+                            b'E' => Admission::Established,
+                            _ => Admission::Never,
+                        };
+                        assert_eq!(Admission::of(&condition), want, "{condition:?}");
+                        let reason = Reason::of(&condition);
+                        assert_eq!(reason.is_none(), want == Admission::New, "{condition:?}");
+                        rows += 1;
+                    }
+                }
+            }
         }
+        assert_eq!(rows, 3 * 3 * 3 * 5);
     }
 }

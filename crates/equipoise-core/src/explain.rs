@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::{Admin, Admission, BackendId, Health, Slot, Weight};
+use crate::{Admin, Admission, BackendId, Condition, Health, Passive, Slot};
 
 /// One backend that a picker looked at.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -36,8 +36,12 @@ pub struct Excluded {
 pub enum Reason {
     /// The operator took it out of service.
     Disabled,
-    /// It is down.
+    /// Its active check says that it is down.
     Down,
+    /// Its first checks have not decided yet.
+    Pending,
+    /// Its traffic went so badly that it is taken out for a time.
+    Ejected,
     /// It drains: only its established sessions get through.
     Draining,
     /// Its weight is 0.
@@ -59,15 +63,30 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Why a backend in this state takes no new requests; `None` where [`Admission::of`] says
-    /// [`Admission::New`].
-    pub const fn of(admin: Admin, health: Health, weight: Weight) -> Option<Self> {
-        match (Admission::of(admin, health, weight), health, admin) {
-            (Admission::New, _, _) => None,
-            (_, _, Admin::Disabled) => Some(Self::Disabled),
+    /// Why a backend in this condition takes no new requests; `None` where it does. It names what
+    /// weighs most: the order is that of [`Admission::of`].
+    pub const fn of(condition: &Condition) -> Option<Self> {
+        match (condition.admin, condition.health, condition.passive) {
+            (Admin::Disabled, _, _) => Some(Self::Disabled),
             (_, Health::Down, _) => Some(Self::Down),
-            (_, _, Admin::Draining) => Some(Self::Draining),
-            (_, _, Admin::Enabled) => Some(Self::WeightZero),
+            (_, Health::Pending, _) => Some(Self::Pending),
+            (_, _, Passive::Ejected) => Some(Self::Ejected),
+            (Admin::Draining, _, _) => Some(Self::Draining),
+            _ if condition.drain => Some(Self::Draining),
+            _ if condition.weight.get() == 0 => Some(Self::WeightZero),
+            _ => None,
+        }
+    }
+
+    /// What a backend may still take that takes no new requests for this reason.
+    pub(crate) const fn admission(self) -> Admission {
+        match self {
+            Self::Draining | Self::WeightZero => Admission::Established,
+            Self::Disabled | Self::Down | Self::Pending | Self::Ejected => Admission::Never,
+            // Reasons of a request, not of the backend.
+            Self::Tried | Self::Full { .. } | Self::OverShare | Self::Backup { .. } => {
+                Admission::New
+            }
         }
     }
 }
@@ -77,6 +96,8 @@ impl fmt::Display for Reason {
         match self {
             Self::Disabled => f.write_str("disabled"),
             Self::Down => f.write_str("down"),
+            Self::Pending => f.write_str("not checked yet"),
+            Self::Ejected => f.write_str("ejected"),
             Self::Draining => f.write_str("draining"),
             Self::WeightZero => f.write_str("weight 0"),
             Self::Tried => f.write_str("tried before"),

@@ -47,9 +47,10 @@ mod outcome;
 mod policy;
 mod rng;
 mod slot_set;
+mod tally;
 mod time;
 
-pub use admission::{Admin, Admission, Health};
+pub use admission::{Admin, Admission, Condition, Health, Passive};
 pub use backend::{BackendId, HashKey, Slot, Weight, WeightError};
 pub use context::{PickContext, Turn};
 pub use erased::{BoxPolicy, ErasedPolicy};
@@ -59,4 +60,5 @@ pub use outcome::{Failure, LoadReport, Outcome, Sample};
 pub use policy::{Member, Picker, Policy, Tracker, View};
 pub use rng::Rng;
 pub use slot_set::SlotSet;
+pub use tally::{Runs, Tally};
 pub use time::{Clock, Instant};

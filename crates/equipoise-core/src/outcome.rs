@@ -24,14 +24,20 @@ pub enum Failure {
     Reset,
     /// No answer came in time.
     Timeout,
-    /// The backend answered that it failed: a 5xx status, say.
-    Response,
+    /// The backend answered that it failed, with this code of its protocol: an HTTP status of 500
+    /// or more, say; 0 where there is none.
+    Response(u16),
 }
 
 impl Failure {
     /// Whether the balancer saw the failure itself, as against the backend reporting it.
     pub const fn is_local_origin(self) -> bool {
-        !matches!(self, Self::Response)
+        !matches!(self, Self::Response(_))
+    }
+
+    /// Whether the backend said that what stands behind it failed: HTTP's 502, 503 and 504.
+    pub const fn is_gateway(self) -> bool {
+        matches!(self, Self::Response(502..=504))
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use equipoise_core::{
-    Admin, Admission, BackendId, Health, Load, Member, Policy, Reason, Slot, View, Weight,
+    Admin, Admission, BackendId, Condition, Health, Load, Member, Policy, Reason, Slot, View,
+    Weight,
 };
 
 use crate::id_map::IdMap;
@@ -36,13 +37,18 @@ impl<B> Entry<B> {
         self.owner.0.id
     }
 
+    fn condition(&self) -> Condition {
+        let weight = self.settings.weight;
+        Condition { admin: self.admin, health: self.health, weight, ..Condition::default() }
+    }
+
     fn admission(&self) -> Admission {
-        Admission::of(self.admin, self.health, self.settings.weight)
+        Admission::of(&self.condition())
     }
 
     fn standing(&self) -> Standing {
         let admission = self.admission();
-        let reason = Reason::of(self.admin, self.health, self.settings.weight);
+        let reason = Reason::of(&self.condition());
         Standing { admission, reason, tier: self.settings.tier }
     }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::num::NonZeroU32;
 
-use equipoise_core::{Admin, Admission, BackendId, Health, Instant, Outcome, Policy, Weight};
+use equipoise_core::{
+    Admin, Admission, BackendId, Condition, Health, Instant, Outcome, Policy, Weight,
+};
 use equipoise_pool::{Event, Lease, PickError, Pool, Reader, Request, Spec, UpdateError};
 
 /// What the pool is made with.
@@ -50,7 +52,8 @@ struct Backend {
 
 impl Backend {
     fn admission(&self) -> Admission {
-        Admission::of(self.admin, self.health, self.weight)
+        let (admin, health, weight) = (self.admin, self.health, self.weight);
+        Admission::of(&Condition { admin, health, weight, ..Condition::default() })
     }
 }
 
@@ -132,7 +135,7 @@ impl<P: Policy> Model<P> {
                 self.now = self.now + std::time::Duration::from_nanos(nanos.into());
                 if !self.leases.is_empty() {
                     let lease = self.leases.swap_remove(usize::from(lease) % self.leases.len());
-                    let failure = Outcome::Failure(equipoise_core::Failure::Response);
+                    let failure = Outcome::Failure(equipoise_core::Failure::Response(500));
                     lease.finish(self.now, if failed { failure } else { Outcome::Success });
                 }
             }

@@ -35,7 +35,7 @@ impl ClosedLoop {
             let Some(Reverse((now, client))) = ends.pop() else { break };
             if let Some(lease) = leases[client].take() {
                 let (_, works) = self.backends[*lease];
-                let failure = Outcome::Failure(Failure::Response);
+                let failure = Outcome::Failure(Failure::Response(500));
                 lease.finish(now, if works { Outcome::Success } else { failure });
             }
             let lease = arena.reader.pick(&Request::new().at(now)).expect("somebody is admitted");

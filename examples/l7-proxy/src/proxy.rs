@@ -93,7 +93,7 @@ impl Proxy {
         let clock = self.forwarder.clock;
         let (mut head, body) = response.into_parts();
         let outcome = if head.status.is_server_error() {
-            Outcome::Failure(Failure::Response)
+            Outcome::Failure(Failure::Response(head.status.as_u16()))
         } else {
             Outcome::Success
         };

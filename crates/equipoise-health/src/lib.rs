@@ -1,0 +1,5 @@
+//! Health of backends, as state machines without I/O and without a clock.
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;

@@ -1,0 +1,1 @@
+//! Drivers for Equipoise on tokio: the only library crate that does I/O and reads a clock.
