@@ -38,9 +38,9 @@ impl Part {
     const NONE: Self = Self(0);
     const ALL: Self = Self(u32::MAX);
 
-    /// As much as the weight in effect is of the weight.
-    fn of(in_effect: Weight, weight: Weight) -> Self {
-        let (part, all) = (u64::from(in_effect.get()), u64::from(weight.get()));
+    /// As much as the weight in effect is of the weight, which it would be `scale` times in full.
+    fn of(in_effect: Weight, weight: Weight, scale: u16) -> Self {
+        let (part, all) = (u64::from(in_effect.get()), u64::from(weight.get()) * u64::from(scale));
         if part >= all { Self::ALL } else { Self(((part << 32) / all) as u32) }
     }
 
@@ -72,7 +72,7 @@ impl<T: ConsistentHash> Keyed<T> {
         for (slot, member, weight) in view.admitted() {
             // Slots are in order.
             if let Ok(index) = slots.binary_search(&slot) {
-                parts[index] = Part::of(weight, member.weight);
+                parts[index] = Part::of(weight, member.weight, view.scale());
             }
         }
         let has_all =

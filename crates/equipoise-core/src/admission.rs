@@ -57,6 +57,71 @@ pub enum Passive {
     Ejected,
 }
 
+/// The part of its weight that a backend has: less than all while it starts slowly.
+///
+/// It is more than 0 and at most 1, in units of 2⁻¹⁶, so that every backend that may have requests
+/// has some.
+///
+/// ```
+/// use equipoise_core::Share;
+///
+/// assert_eq!(Share::new(0.25).get(), 0.25);
+/// assert_eq!(Share::new(7.0), Share::FULL);
+/// assert!(Share::new(0.0).get() > 0.0);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Share(u16);
+
+impl Share {
+    /// All of it.
+    pub const FULL: Self = Self(u16::MAX);
+    /// The least part.
+    pub const LEAST: Self = Self(0);
+
+    /// The part nearest to this fraction; what is out of range, or no number, is brought into it.
+    pub fn new(fraction: f64) -> Self {
+        // The cast saturates, and makes 0 of what is no number.
+        let units = (fraction * 65_536.0 + 0.5) as u32;
+        Self(units.clamp(1, 65_536).saturating_sub(1) as u16)
+    }
+
+    /// The fraction.
+    pub fn get(self) -> f64 {
+        f64::from(self.units()) / 65_536.0
+    }
+
+    /// In units of 2⁻¹⁶: 1 to 65,536.
+    pub const fn units(self) -> u32 {
+        self.0 as u32 + 1
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self::FULL
+    }
+}
+
+/// What health checking found of a backend: all of its [`Condition`] that is not up to the operator,
+/// and its part in traffic.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Finding {
+    /// What its active check says.
+    pub health: Health,
+    /// What its traffic says.
+    pub passive: Passive,
+    /// Whether it asks to be drained.
+    pub drain: bool,
+    /// The part of its weight that it has.
+    pub share: Share,
+}
+
+impl Finding {
+    /// Nothing is known, so nothing is held against it: the default.
+    pub const UNKNOWN: Self =
+        Self { health: Health::Up, passive: Passive::Clear, drain: false, share: Share::FULL };
+}
+
 /// All that decides what a backend may take.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Condition {

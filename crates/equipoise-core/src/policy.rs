@@ -164,6 +164,7 @@ pub struct View<'a> {
     members: &'a Arc<[Member]>,
     admitted: &'a [Slot],
     weights: &'a [Weight],
+    scale: u16,
     tier: u8,
 }
 
@@ -179,7 +180,20 @@ impl<'a> View<'a> {
         admitted: &'a [Slot],
         weights: &'a [Weight],
     ) -> Self {
-        Self { members, admitted, weights, tier: 0 }
+        Self { members, admitted, weights, scale: 1, tier: 0 }
+    }
+
+    /// Says that the weights in effect are so many times as large as those of the members: where a
+    /// backend has a part of its weight, and that is small, whole numbers need it.
+    pub const fn scaled(mut self, scale: u16) -> Self {
+        self.scale = scale;
+        self
+    }
+
+    /// How many times as large as those of the members the weights in effect are: one that has all
+    /// of its weight has so many times its weight, up to rounding.
+    pub const fn scale(&self) -> u16 {
+        self.scale
     }
 
     /// Says which tier the view is of. A policy builds one picker for each.

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use equipoise_core::{Admission, BackendId, Weight};
+use equipoise_core::{Admission, BackendId, Reason, Weight};
 
 /// One thing that an update changed. The host decides what to do about it: log it, count it, close
 /// connections.
@@ -59,6 +59,8 @@ pub enum Event {
         from: Admission,
         /// Now.
         to: Admission,
+        /// Why it is not [`Admission::New`].
+        reason: Option<Reason>,
     },
     /// New requests go to another tier: to the backups, or back, or (`None`) to nobody, because no
     /// backend is admitted.
@@ -68,4 +70,28 @@ pub enum Event {
         /// The tier now.
         to: Option<u8>,
     },
+}
+
+impl Event {
+    /// The backend that has no business with its clients any more: it was removed, or may take
+    /// nothing. Whoever keeps connections to it should close them, the idle ones at once.
+    ///
+    /// ```
+    /// use equipoise_algorithms::RoundRobin;
+    /// use equipoise_pool::{BackendId, Health, Pool, Spec};
+    ///
+    /// let pool = Pool::new(RoundRobin, 42);
+    /// let a = BackendId::named("a");
+    /// pool.insert(Spec::new(a, "10.0.0.1:80"))?;
+    /// let events = pool.set_health(a, Health::Down)?;
+    /// assert_eq!(events[0].closes(), Some(a));
+    /// # Ok::<(), equipoise_pool::UpdateError>(())
+    /// ```
+    pub const fn closes(&self) -> Option<BackendId> {
+        match *self {
+            Self::Removed { id, .. } => Some(id),
+            Self::AdmissionChanged { id, to: Admission::Never, .. } => Some(id),
+            _ => None,
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use equipoise_core::{BackendId, Instant, LoadReport, Outcome, Sample};
 
+use crate::gate::Pass;
 use crate::places::Entry;
 use crate::record::Record;
 use crate::snapshot::Seat;
@@ -33,13 +34,15 @@ struct Start(u64);
 impl Start {
     const PLACED: u64 = 1 << 63;
     const NEVER_BEGAN: u64 = 1 << 62;
-    const TIME: u64 = Self::NEVER_BEGAN - 1;
+    const TRIAL: u64 = 1 << 61;
+    const TIME: u64 = Self::TRIAL - 1;
 
-    /// A time later than 146 years after the epoch counts as that.
+    /// A time later than 73 years after the epoch counts as that.
     #[inline]
-    fn new(since: Instant, entry: Entry) -> Self {
+    fn new(since: Instant, entry: Entry, pass: Pass) -> Self {
         let placed = if entry == Entry::Placed { Self::PLACED } else { 0 };
-        Self(since.as_nanos().min(Self::TIME) | placed)
+        let trial = if pass == Pass::Trial { Self::TRIAL } else { 0 };
+        Self(since.as_nanos().min(Self::TIME) | placed | trial)
     }
 
     #[inline]
@@ -59,6 +62,11 @@ impl Start {
     #[inline]
     const fn entry(self) -> Entry {
         if self.0 & Self::PLACED == 0 { Entry::Free } else { Entry::Placed }
+    }
+
+    #[inline]
+    const fn pass(self) -> Pass {
+        if self.0 & Self::TRIAL == 0 { Pass::Free } else { Pass::Trial }
     }
 }
 
@@ -98,8 +106,19 @@ impl<B> Lease<B> {
     #[inline]
     fn enter(seat: &Seat<B>, since: Instant) -> Option<Self> {
         let record = &seat.owner.0;
-        let entry = if seat.limited { record.places.enter()? } else { Entry::Free };
-        Some(Self { record: Arc::clone(record), start: Start::new(since, entry) })
+        let (entry, pass) =
+            if seat.guarded { Self::pass_guards(record)? } else { (Entry::Free, Pass::Free) };
+        Some(Self { record: Arc::clone(record), start: Start::new(since, entry, pass) })
+    }
+
+    /// A place, where there is a limit, and then the gate, where the backend is on trial.
+    fn pass_guards(record: &Record<B>) -> Option<(Entry, Pass)> {
+        let entry = record.places.enter()?;
+        let pass = record.watched.as_ref().map_or(Some(Pass::Free), |watched| watched.gate.enter());
+        if pass.is_none() {
+            record.places.leave(entry);
+        }
+        Some((entry, pass?))
     }
 
     /// The request has not begun, and so does not end.
@@ -132,17 +151,28 @@ impl<B> Lease<B> {
     #[inline(always)]
     pub fn sample(&self, now: Instant, outcome: Outcome) {
         let since = self.since();
+        let latency = if since == Instant::ZERO { Duration::ZERO } else { now.since(since) };
+        self.record(latency, outcome);
         if let Some(tracker) = &self.record.tracker
             && since != Instant::ZERO
         {
-            tracker.on_sample(&Sample { now, latency: now.since(since), outcome });
+            tracker.on_sample(&Sample { now, latency, outcome });
         }
     }
 
     /// Like [`sample`](Self::sample), with a latency that the caller measured.
     pub fn sample_latency(&self, now: Instant, latency: Duration, outcome: Outcome) {
+        self.record(latency, outcome);
         if let Some(tracker) = &self.record.tracker {
             tracker.on_sample(&Sample { now, latency, outcome });
+        }
+    }
+
+    /// For whoever minds the pool's health.
+    #[inline]
+    fn record(&self, latency: Duration, outcome: Outcome) {
+        if let Some(watched) = &self.record.watched {
+            watched.record(self.record.id, self.start.pass(), outcome, latency);
         }
     }
 
@@ -171,6 +201,11 @@ impl<B> Drop for Lease<B> {
             && self.start.began()
         {
             counter.on_end();
+        }
+        if self.start.pass() == Pass::Trial
+            && let Some(watched) = &self.record.watched
+        {
+            watched.gate.leave();
         }
     }
 }

@@ -35,6 +35,7 @@
 
 mod error;
 mod event;
+mod gate;
 mod id_map;
 mod lease;
 #[cfg(all(test, equipoise_loom))]
@@ -50,12 +51,14 @@ mod registry;
 mod request;
 mod snapshot;
 mod spec;
+mod watch;
+mod window;
 
 /// The words of `equipoise-core` that users of a pool need.
 #[doc(no_inline)]
 pub use equipoise_core::{
-    Admin, Admission, BackendId, Clock, Explanation, Failure, HashKey, Health, Instant, LoadReport,
-    Outcome, Reason, Weight,
+    Admin, Admission, BackendId, Clock, Explanation, Failure, Finding, HashKey, Health, Instant,
+    LoadReport, Outcome, Passive, Reason, Runs, Share, Tally, Weight,
 };
 pub use error::{PickError, UpdateError};
 pub use event::Event;
@@ -64,3 +67,4 @@ pub use pool::Pool;
 pub use reader::Reader;
 pub use request::Request;
 pub use spec::{Spec, Status};
+pub use watch::Alarm;

@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 use equipoise_core::{
-    Admin, BackendId, Explanation, Health, Instant, LoadReport, Policy, Rng, Turn, Weight,
+    Admin, BackendId, Explanation, Finding, Health, Instant, LoadReport, Policy, Rng, Runs, Tally,
+    Turn, Weight,
 };
 use parking_lot::Mutex;
 
 use crate::publish::Published;
 use crate::registry::{Change, Registry};
 use crate::snapshot::Snapshot;
-use crate::{Event, Lease, PickError, Reader, Request, Spec, Status, UpdateError, pick};
+use crate::watch::{Watch, Watched};
+use crate::{Alarm, Event, Lease, PickError, Reader, Request, Spec, Status, UpdateError, pick};
 
 /// A pool of backends of the caller's type `B`, picked by the policy `P`.
 ///
@@ -51,7 +53,43 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
     /// Give each process another one, or all of them start their rotations at the same backend: a
     /// number from the operating system (the crate `getrandom`, say).
     pub fn new(policy: P, seed: u64) -> Self {
-        let registry = Registry::new();
+        Self::with_watch(policy, seed, None)
+    }
+
+    /// An empty pool whose backends' outcomes are counted, for somebody who minds its health.
+    ///
+    /// `wake` is called, on the thread of a request that ends, when a run of a backend's failures
+    /// has come to a multiple of its threshold (0: never), and when a trial is decided. It should do
+    /// no more than wake somebody, who then asks [`take_alarms`](Self::take_alarms).
+    ///
+    /// It costs each request two atomic additions when it ends.
+    ///
+    /// ```
+    /// use equipoise_algorithms::RoundRobin;
+    /// use equipoise_pool::{BackendId, Failure, Instant, Outcome, Pool, Request, Runs, Spec};
+    ///
+    /// let thresholds = Runs { failures: 2, ..Runs::default() };
+    /// let pool = Pool::watched(RoundRobin, 42, thresholds, || println!("look at the alarms"));
+    /// pool.insert(Spec::new(BackendId::named("a"), "10.0.0.1:80"))?;
+    /// for _ in 0..2 {
+    ///     let failure = Outcome::Failure(Failure::Response(502));
+    ///     pool.pick(&Request::new())?.finish(Instant::ZERO, failure);
+    /// }
+    /// let alarms = pool.take_alarms();
+    /// assert_eq!((alarms.len(), alarms[0].runs.failures, alarms[0].runs.code), (1, 2, 502));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn watched(
+        policy: P,
+        seed: u64,
+        thresholds: Runs,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        Self::with_watch(policy, seed, Some(Arc::new(Watch::new(thresholds, Box::new(wake)))))
+    }
+
+    fn with_watch(policy: P, seed: u64, watch: Option<Arc<Watch>>) -> Self {
+        let registry = Registry::new(watch);
         let snapshot = registry.snapshot(&policy, None);
         let mut rng = Rng::seeded(seed);
         let shared = Shared {
@@ -116,12 +154,50 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
         self.change(|registry, events| registry.change(id, Change::Admin(admin), events))
     }
 
-    /// Marks a backend as up or down. It stays so until the next call, whatever else changes.
+    /// Marks a backend as up or down, whatever else was found of it. It stays so until the next call,
+    /// whatever else changes.
     ///
     /// # Errors
     /// [`UpdateError::UnknownId`]; nothing has changed then.
     pub fn set_health(&self, id: BackendId, health: Health) -> Result<Vec<Event>, UpdateError> {
         self.change(|registry, events| registry.change(id, Change::Health(health), events))
+    }
+
+    /// Takes on what health checking found of some backends, all at once: one snapshot is published
+    /// for all. Backends that are not in the pool, or not any more, are passed over.
+    pub fn apply(&self, findings: impl IntoIterator<Item = (BackendId, Finding)>) -> Vec<Event> {
+        let change = self.change(|registry, events| {
+            registry.apply(findings, events);
+            Ok(())
+        });
+        // It has no error of its own.
+        change.unwrap_or_default()
+    }
+
+    /// What was found of a backend; `None` if it is not in the pool.
+    pub fn finding(&self, id: BackendId) -> Option<Finding> {
+        self.shared.registry.lock().finding(id)
+    }
+
+    /// Adds to `out` what came of each backend's requests since the last call, in the order in which
+    /// they joined. Every request that ended with an outcome is in one tally. Nothing, if the pool is
+    /// not [`watched`](Self::watched). O(n).
+    pub fn take_tallies(&self, out: &mut Vec<(BackendId, Tally)>) {
+        self.shared.registry.lock().take_tallies(out);
+    }
+
+    /// The backends that called for attention since the last call, each once.
+    pub fn take_alarms(&self) -> Vec<Alarm> {
+        self.shared.registry.lock().take_alarms()
+    }
+
+    /// Whether a request has ended on a backend since the last call, or is in flight.
+    pub fn take_visited(&self, id: BackendId) -> bool {
+        let registry = self.shared.registry.lock();
+        registry.owner(id).is_some_and(|owner| {
+            let visited = owner.0.watched.as_ref().is_some_and(Watched::take_visited);
+            visited || owner.in_flight() > 0
+        })
     }
 
     /// Sets how many requests a backend may have in flight. Those above a lowered limit run on;

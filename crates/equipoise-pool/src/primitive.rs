@@ -1,9 +1,9 @@
 //! The concurrency primitives, from `core` and `arc-swap`, or from loom when it models them.
 
 #[cfg(not(equipoise_loom))]
-pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 #[cfg(equipoise_loom)]
-pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(not(equipoise_loom))]
 pub(crate) use arc_swap::ArcSwap as Swap;

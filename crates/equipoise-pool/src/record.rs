@@ -5,6 +5,7 @@ use std::sync::Arc;
 use equipoise_core::{BackendId, Tracker};
 
 use crate::places::Places;
+use crate::watch::Watched;
 
 /// A backend with all that its requests need, and nothing that an update replaces.
 ///
@@ -16,6 +17,8 @@ pub(crate) struct Record<B> {
     /// Whether the tracker hears of begins and ends.
     counted: bool,
     pub(crate) places: Places,
+    /// Where somebody minds the pool's health.
+    pub(crate) watched: Option<Watched>,
     pub(crate) backend: B,
 }
 
@@ -24,10 +27,11 @@ impl<B> Record<B> {
         id: BackendId,
         tracker: Option<Arc<dyn Tracker>>,
         places: Places,
+        watched: Option<Watched>,
         backend: B,
     ) -> Self {
         let counted = tracker.as_ref().is_some_and(|tracker| tracker.counts_requests());
-        Self { id, tracker, counted, places, backend }
+        Self { id, tracker, counted, places, watched, backend }
     }
 
     /// The tracker, if it hears of begins and ends.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use equipoise_core::{
-    Admin, Admission, BackendId, Condition, Health, Load, Member, Policy, Reason, Slot, View,
-    Weight,
+    Admin, Admission, BackendId, Condition, Finding, Health, Load, Member, Passive, Policy, Reason,
+    Share, Slot, Tally, View, Weight,
 };
 
 use crate::id_map::IdMap;
@@ -13,15 +13,20 @@ use crate::places::Places;
 use crate::record::{Owner, Record};
 use crate::snapshot::{Roster, Seat, Snapshot, Standing, Tier};
 use crate::spec::Settings;
-use crate::{Event, Spec, Status, UpdateError};
+use crate::watch::{Watch, Watched};
+use crate::{Alarm, Event, Spec, Status, UpdateError};
 
 /// The most backends in a pool: what a schedule's 16-bit index reaches.
 pub(crate) const MAX_BACKENDS: usize = 1 << 16;
+
+/// How fine a part of a small weight can be: of weight 1, a 128th.
+const FINEST: u16 = 128;
 
 /// The backends in the order in which they joined: the order of the slots.
 pub(crate) struct Registry<B> {
     entries: Vec<Entry<B>>,
     slots: IdMap<Slot>,
+    watch: Option<Arc<Watch>>,
 }
 
 struct Entry<B> {
@@ -29,7 +34,7 @@ struct Entry<B> {
     load: Load,
     settings: Settings,
     admin: Admin,
-    health: Health,
+    finding: Finding,
 }
 
 impl<B> Entry<B> {
@@ -38,18 +43,25 @@ impl<B> Entry<B> {
     }
 
     fn condition(&self) -> Condition {
-        let weight = self.settings.weight;
-        Condition { admin: self.admin, health: self.health, weight, ..Condition::default() }
+        let Finding { health, passive, drain, share: _ } = self.finding;
+        Condition { admin: self.admin, health, passive, drain, weight: self.settings.weight }
     }
 
     fn admission(&self) -> Admission {
         Admission::of(&self.condition())
     }
 
+    fn reason(&self) -> Option<Reason> {
+        Reason::of(&self.condition())
+    }
+
+    fn guarded(&self) -> bool {
+        self.settings.limit.is_some() || self.finding.passive != Passive::Clear
+    }
+
     fn standing(&self) -> Standing {
-        let admission = self.admission();
-        let reason = Reason::of(&self.condition());
-        Standing { admission, reason, tier: self.settings.tier }
+        let (admission, reason) = (self.admission(), self.reason());
+        Standing { admission, reason, share: self.finding.share, tier: self.settings.tier }
     }
 
     fn status(&self) -> Status {
@@ -59,14 +71,14 @@ impl<B> Entry<B> {
             tier: self.settings.tier,
             max_in_flight: self.settings.limit,
             admin: self.admin,
-            health: self.health,
+            finding: self.finding,
             admission: self.admission(),
             in_flight: self.owner.in_flight(),
         }
     }
 
     fn seat(&self) -> Seat<B> {
-        Seat { owner: Arc::clone(&self.owner), limited: self.settings.limit.is_some() }
+        Seat { owner: Arc::clone(&self.owner), guarded: self.guarded() }
     }
 
     fn member(&self) -> Member {
@@ -81,19 +93,21 @@ impl<B> Entry<B> {
 }
 
 impl<B: Send + Sync + 'static> Entry<B> {
-    fn new(spec: Spec<B>, policy: &impl Policy) -> Self {
-        let Spec { id, backend, settings } = spec;
+    fn new(spec: Spec<B>, policy: &impl Policy, watch: Option<&Arc<Watch>>) -> Self {
+        let Spec { id, backend, settings, finding } = spec;
         let places = Places::new(settings.limit);
-        let record = Arc::new(Record::new(id, policy.track(id), places, backend));
-        let (admin, health) = (Admin::default(), Health::default());
-        let load = Load::of(&record);
-        Self { owner: Arc::new(Owner(record)), load, settings, admin, health }
+        let watched = watch.map(|watch| Watched::new(Arc::clone(watch)));
+        let record = Arc::new(Record::new(id, policy.track(id), places, watched, backend));
+        let (admin, load) = (Admin::default(), Load::of(&record));
+        let entry = Self { owner: Arc::new(Owner(record)), load, settings, admin, finding };
+        entry.set_gate();
+        entry
     }
 }
 
 impl<B: Send + Sync + 'static> Registry<B> {
-    pub(crate) fn new() -> Self {
-        Self { entries: Vec::new(), slots: IdMap::default() }
+    pub(crate) fn new(watch: Option<Arc<Watch>>) -> Self {
+        Self { entries: Vec::new(), slots: IdMap::default(), watch }
     }
 
     /// Makes `specs` the whole set. Backends that stay keep their slot order, state and counters.
@@ -116,7 +130,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
         // The policy's code runs before anything has changed: should it panic, nothing has.
         let joining: Vec<_> = specs
             .extract_if(.., |spec| !self.slots.contains_key(&spec.id))
-            .map(|spec| Entry::new(spec, policy))
+            .map(|spec| Entry::new(spec, policy, self.watch.as_ref()))
             .collect();
         self.retain(|id| wanted.contains_key(&id), events);
         for spec in specs.iter() {
@@ -139,7 +153,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
             return Err(UpdateError::TooMany { limit: MAX_BACKENDS });
         }
         if let Some(spec) = spec.take_if(|spec| !self.slots.contains_key(&spec.id)) {
-            self.push(Entry::new(spec, policy), events);
+            self.push(Entry::new(spec, policy, self.watch.as_ref()), events);
         }
         spec.as_ref().map_or(Ok(()), |spec| Err(UpdateError::DuplicateId(spec.id)))
     }
@@ -164,6 +178,39 @@ impl<B: Send + Sync + 'static> Registry<B> {
         let slot = *self.slots.get(&id).ok_or(UpdateError::UnknownId(id))?;
         self.entries[slot.index()].change(change, events);
         Ok(())
+    }
+
+    /// Takes on what was found of some backends. Those that are not in the pool (any more) are
+    /// passed over.
+    pub(crate) fn apply(
+        &mut self,
+        findings: impl IntoIterator<Item = (BackendId, Finding)>,
+        events: &mut Vec<Event>,
+    ) {
+        for (id, finding) in findings {
+            let _ = self.change(id, Change::Finding(finding), events);
+        }
+    }
+
+    /// What was found of a backend.
+    pub(crate) fn finding(&self, id: BackendId) -> Option<Finding> {
+        self.slots.get(&id).map(|slot| self.entries[slot.index()].finding)
+    }
+
+    /// What came of each watched backend's requests since the last call.
+    pub(crate) fn take_tallies(&self, out: &mut Vec<(BackendId, Tally)>) {
+        let watched = |entry: &Entry<B>| {
+            let watched = entry.owner.0.watched.as_ref()?;
+            Some((entry.id(), watched.window.take()))
+        };
+        out.extend(self.entries.iter().filter_map(watched));
+    }
+
+    /// What called for attention since the last call.
+    pub(crate) fn take_alarms(&self) -> Vec<Alarm> {
+        let calls = self.watch.as_ref().map(|watch| watch.take_calls()).unwrap_or_default();
+        let alarm = |id| Some(self.owner(id)?.0.watched.as_ref()?.answer(id));
+        calls.into_iter().filter_map(alarm).collect()
     }
 
     fn push(&mut self, entry: Entry<B>, events: &mut Vec<Event>) {
@@ -227,7 +274,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
             }
             _ => self.entries.iter().map(Entry::member).collect(),
         };
-        let weights: Vec<Weight> = self.entries.iter().map(|e| e.settings.weight).collect();
+        let (weights, scale) = self.weights_in_effect();
         let standings: Box<[Standing]> = self.entries.iter().map(Entry::standing).collect();
 
         let mut admitted: BTreeMap<u8, Vec<Slot>> = BTreeMap::new();
@@ -243,12 +290,28 @@ impl<B: Send + Sync + 'static> Registry<B> {
         }
         let tier = |(number, admitted): (u8, Vec<Slot>)| {
             let before = previous.and_then(|p| p.tier(number));
-            let view = View::new(&members, &admitted, &weights).in_tier(number);
+            let view = View::new(&members, &admitted, &weights).scaled(scale).in_tier(number);
             let picker = policy.build(&view, before.map(|tier| &tier.picker));
             Tier { number, admitted: admitted.into(), picker }
         };
         let tiers = admitted.into_iter().map(tier).collect();
         Snapshot::new(roster, members, standings, tiers, policy.refuses_without_key())
+    }
+
+    /// Each backend's weight in effect, and how many times as large as the configured ones they are.
+    fn weights_in_effect(&self) -> (Vec<Weight>, u16) {
+        if self.entries.iter().all(|entry| entry.finding.share == Share::FULL) {
+            return (self.entries.iter().map(|entry| entry.settings.weight).collect(), 1);
+        }
+        let largest = self.entries.iter().map(|entry| entry.settings.weight.get()).max();
+        let scale = (u16::MAX / largest.unwrap_or(1).max(1)).min(FINEST);
+        let in_effect = |entry: &Entry<B>| {
+            let full = u64::from(entry.settings.weight.get()) * u64::from(scale);
+            let part = (full * u64::from(entry.finding.share.units())) >> 16;
+            // However small its part: one that has a weight has requests.
+            Weight::new(part.max(full.min(1)) as u16)
+        };
+        (self.entries.iter().map(in_effect).collect(), scale)
     }
 
     /// Whether the present state is another than that of `snapshot`.
@@ -257,6 +320,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
             let (now, then) = (entry.standing(), &snapshot.standings[i]);
             now.admission == then.admission
                 && now.reason == then.reason
+                && now.share == then.share
                 && now.tier == then.tier
                 && entry.settings.weight == snapshot.members[i].weight
         };
@@ -265,7 +329,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
 
     fn same_roster(&self, roster: &Roster<B>) -> bool {
         let same = |(entry, seat): (&Entry<B>, &Seat<B>)| {
-            Arc::ptr_eq(&entry.owner, &seat.owner) && entry.settings.limit.is_some() == seat.limited
+            Arc::ptr_eq(&entry.owner, &seat.owner) && entry.guarded() == seat.guarded
         };
         self.entries.len() == roster.seats.len() && self.entries.iter().zip(&roster.seats).all(same)
     }
@@ -277,6 +341,7 @@ pub(crate) enum Change {
     Weight(Weight),
     Admin(Admin),
     Health(Health),
+    Finding(Finding),
     Limit(Option<std::num::NonZeroU32>),
     Tier(u8),
 }
@@ -293,7 +358,14 @@ impl<B> Entry<B> {
         match change {
             Change::Weight(weight) => self.settings.weight = weight,
             Change::Admin(admin) => self.admin = admin,
-            Change::Health(health) => self.health = health,
+            Change::Health(health) => self.finding.health = health,
+            Change::Finding(finding) => {
+                let passive = self.finding.passive;
+                self.finding = finding;
+                if finding.passive != passive {
+                    self.set_gate();
+                }
+            }
             Change::Tier(tier) => self.settings.tier = tier,
             Change::Limit(limit) => {
                 self.settings.limit = limit;
@@ -311,7 +383,21 @@ impl<B> Entry<B> {
             events.push(Event::Moved { id, from: settings.tier, to: now.tier });
         }
         if self.admission() != before {
-            events.push(Event::AdmissionChanged { id, from: before, to: self.admission() });
+            let (to, reason) = (self.admission(), self.reason());
+            events.push(Event::AdmissionChanged { id, from: before, to, reason });
+        }
+    }
+
+    /// A backend on trial lets one request through; and whoever comes back starts anew.
+    fn set_gate(&self) {
+        let Some(watched) = &self.owner.0.watched else { return };
+        match self.finding.passive {
+            Passive::Clear => {
+                watched.window.end_runs();
+                watched.gate.open();
+            }
+            Passive::Trial => watched.gate.arm(),
+            Passive::Ejected => watched.gate.shut(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use equipoise_core::{Admission, Member, Reason, Slot};
+use equipoise_core::{Admission, Member, Reason, Share, Slot};
 
 use crate::id_map::IdMap;
 use crate::record::Owner;
@@ -31,9 +31,9 @@ pub(crate) struct Roster<B> {
 /// A backend's entry in a roster.
 pub(crate) struct Seat<B> {
     pub(crate) owner: Arc<Owner<B>>,
-    /// Whether it has a limit on its requests in flight. It stands here, beside the pointer, so
-    /// that requests for the others need not look.
-    pub(crate) limited: bool,
+    /// Whether it has a limit on its requests in flight, or is on trial. It stands here, beside the
+    /// pointer, so that requests for the others need not look.
+    pub(crate) guarded: bool,
 }
 
 /// How a backend stands in a snapshot.
@@ -42,6 +42,7 @@ pub(crate) struct Standing {
     pub(crate) admission: Admission,
     /// Why it isn't [`Admission::New`].
     pub(crate) reason: Option<Reason>,
+    pub(crate) share: Share,
     pub(crate) tier: u8,
 }
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use equipoise_core::{Admin, Admission, BackendId, Health, Weight};
+use equipoise_core::{Admin, Admission, BackendId, Finding, Weight};
 
 /// A backend as the caller configures it: an id, the caller's own value, and how it takes part.
 ///
@@ -22,6 +22,7 @@ pub struct Spec<B> {
     pub(crate) id: BackendId,
     pub(crate) backend: B,
     pub(crate) settings: Settings,
+    pub(crate) finding: Finding,
 }
 
 /// What an update may change about a backend that stays.
@@ -36,7 +37,14 @@ impl<B> Spec<B> {
     /// A backend of weight 1, in tier 0, without a limit.
     pub const fn new(id: BackendId, backend: B) -> Self {
         let settings = Settings { weight: Weight::ONE, tier: 0, limit: None };
-        Self { id, backend, settings }
+        Self { id, backend, settings, finding: Finding::UNKNOWN }
+    }
+
+    /// Sets what is known of its health when it joins: by default nothing is held against it. One
+    /// that is in the pool already keeps what was found of it since.
+    pub const fn finding(mut self, finding: Finding) -> Self {
+        self.finding = finding;
+        self
     }
 
     /// Sets the weight.
@@ -79,9 +87,9 @@ pub struct Status {
     pub max_in_flight: Option<NonZeroU32>,
     /// What the operator wants of it.
     pub admin: Admin,
-    /// Whether it answers.
-    pub health: Health,
-    /// What it may take, which follows from the three above.
+    /// What health checking found of it.
+    pub finding: Finding,
+    /// What it may take, which follows from these.
     pub admission: Admission,
     /// Requests in flight.
     pub in_flight: u32,

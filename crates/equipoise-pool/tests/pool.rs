@@ -133,7 +133,7 @@ fn an_update_is_a_diff_by_id() {
     );
     // Pingora: a weight change makes a backend that is down ready again.
     let of = |name| pool.backends().into_iter().find(|status| status.id == id(name)).unwrap();
-    assert_eq!(of("a").health, Health::Down);
+    assert_eq!(of("a").finding.health, Health::Down);
     assert_eq!((of("b").admin, of("b").in_flight), (Admin::Draining, 1));
     drop(lease);
     assert_eq!(of("b").in_flight, 0);
@@ -200,7 +200,10 @@ fn draining_keeps_sessions_and_takes_no_new_ones() {
     let pool = pool(&["a", "b"]);
     let events = pool.set_admin(id("a"), Admin::Draining).unwrap();
     let (from, to) = (Admission::New, Admission::Established);
-    assert_eq!(events, [Event::AdmissionChanged { id: id("a"), from, to }]);
+    assert_eq!(
+        events,
+        [Event::AdmissionChanged { id: id("a"), from, to, reason: Some(Reason::Draining) }]
+    );
     let pinned = Request::new().pinned_to(id("a"));
     for _ in 0..10 {
         assert_eq!(*pool.pick(&Request::new()).unwrap(), "b");

@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::num::NonZeroU32;
 
 use equipoise_core::{
-    Admin, Admission, BackendId, Condition, Health, Instant, Outcome, Policy, Weight,
+    Admin, Admission, BackendId, Condition, Health, Instant, Outcome, Policy, Reason, Weight,
 };
 use equipoise_pool::{Event, Lease, PickError, Pool, Reader, Request, Spec, UpdateError};
 
@@ -51,9 +51,13 @@ struct Backend {
 }
 
 impl Backend {
-    fn admission(&self) -> Admission {
+    fn condition(&self) -> Condition {
         let (admin, health, weight) = (self.admin, self.health, self.weight);
-        Admission::of(&Condition { admin, health, weight, ..Condition::default() })
+        Condition { admin, health, weight, ..Condition::default() }
+    }
+
+    fn admission(&self) -> Admission {
+        Admission::of(&self.condition())
     }
 }
 
@@ -213,7 +217,8 @@ impl<P: Policy> Model<P> {
                 let from = backend.admission();
                 change(backend);
                 let to = backend.admission();
-                let event = Event::AdmissionChanged { id: id(number), from, to };
+                let reason = Reason::of(&backend.condition());
+                let event = Event::AdmissionChanged { id: id(number), from, to, reason };
                 assert_eq!(result.unwrap().contains(&event), from != to);
             }
         }
@@ -307,7 +312,7 @@ impl<P: Policy> Model<P> {
             assert_eq!(status.weight, backend.weight);
             assert_eq!(status.tier, backend.tier);
             assert_eq!(status.max_in_flight, backend.limit);
-            assert_eq!((status.admin, status.health), (backend.admin, backend.health));
+            assert_eq!((status.admin, status.finding.health), (backend.admin, backend.health));
             assert_eq!(status.admission, backend.admission());
             assert_eq!(status.in_flight, self.in_flight(number, backend.born));
         }
