@@ -3,3 +3,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
+
+mod check;
+
+pub use check::{
+    Check, CheckConfig, CheckConfigBuilder, CheckConfigError, InitialHealth, Late, Poll, Progress,
+    Standing, Token, Transition, Verdict,
+};
