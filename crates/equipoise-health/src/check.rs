@@ -206,18 +206,18 @@ impl Check {
     }
 
     fn count(&mut self, config: &CheckConfig, pass: bool) {
-        if pass == (self.health == Health::Up) {
-            // It says what is known.
-            self.run = 0;
-            return;
-        }
-        self.run = self.run.saturating_add(1);
-        let (change, needed) = match self.health {
-            Health::Up => (Health::Down, config.fall()),
-            Health::Down => (Health::Up, config.rise()),
-            Health::Pending if pass => (Health::Up, 1),
-            Health::Pending => (Health::Down, config.initial().tries()),
+        let (change, needed) = match (self.health, pass) {
+            // They say what is known.
+            (Health::Up, true) | (Health::Down, false) => {
+                self.run = 0;
+                return;
+            }
+            (Health::Up, false) => (Health::Down, config.fall()),
+            (Health::Down, true) => (Health::Up, config.rise()),
+            (Health::Pending, true) => (Health::Up, 1),
+            (Health::Pending, false) => (Health::Down, config.initial().tries()),
         };
+        self.run = self.run.saturating_add(1);
         if self.run >= needed {
             self.health = change;
             self.run = 0;
