@@ -5,8 +5,12 @@
 extern crate alloc;
 
 mod check;
+mod panic;
+mod slow_start;
 
 pub use check::{
     Check, CheckConfig, CheckConfigBuilder, CheckConfigError, InitialHealth, Late, Poll, Progress,
     Standing, Token, Transition, Verdict,
 };
+pub use panic::{Census, Panic, PanicConfig, PanicConfigError, PanicEvent, PanicMode};
+pub use slow_start::{Share, SlowStart, SlowStartError};
