@@ -71,10 +71,10 @@ const FIRST: Duration = Duration::from_millis(200);
 /// let Poll::Probe { token, timeout } = check.poll(&config, now, false, &mut rng) else { panic!() };
 /// assert_eq!(timeout, config.timeout());
 /// // ... ask the backend, and then:
-/// let change = check.on_result(&config, now, token, Verdict::Pass, &mut rng)?;
+/// let change = check.on_result(&config, token, Verdict::Pass, &mut rng)?;
 /// assert_eq!(change.unwrap().to.health, Health::Up);
 /// // A second answer to the same question is refused.
-/// assert!(check.on_result(&config, now, token, Verdict::Fail, &mut rng).is_err());
+/// assert!(check.on_result(&config, token, Verdict::Fail, &mut rng).is_err());
 /// # Ok::<(), equipoise_health::Late>(())
 /// ```
 ///
@@ -138,7 +138,7 @@ impl Check {
         }
         if self.probing {
             let token = Token(self.generation);
-            return Poll::TimedOut { token, transition: self.end(config, now, Verdict::Fail, rng) };
+            return Poll::TimedOut { token, transition: self.end(config, Verdict::Fail, rng) };
         }
         if !had_traffic && self.may_wait(config, now, rng) {
             return Poll::Idle;
@@ -173,7 +173,7 @@ impl Check {
     pub fn on_result(
         &mut self,
         config: &CheckConfig,
-        now: Instant,
+
         token: Token,
         verdict: Verdict,
         rng: &mut Rng,
@@ -181,16 +181,10 @@ impl Check {
         if !self.probing || token.0 != self.generation {
             return Err(Late);
         }
-        Ok(self.end(config, now, verdict, rng))
+        Ok(self.end(config, verdict, rng))
     }
 
-    fn end(
-        &mut self,
-        config: &CheckConfig,
-        now: Instant,
-        verdict: Verdict,
-        rng: &mut Rng,
-    ) -> Option<Transition> {
+    fn end(&mut self, config: &CheckConfig, verdict: Verdict, rng: &mut Rng) -> Option<Transition> {
         let from = self.standing();
         self.probing = false;
         match verdict {
@@ -199,8 +193,8 @@ impl Check {
             Verdict::Fail => {}
         }
         self.count(config, verdict != Verdict::Fail);
-        let next = self.began + jittered(config, self.interval(config), rng);
-        self.due = next.max(now);
+        // From start to start, so that slow answers don't make checks rarer. It may be past already.
+        self.due = self.began + jittered(config, self.interval(config), rng);
         let to = self.standing();
         (from != to).then_some(Transition { from, to })
     }
@@ -254,7 +248,7 @@ impl Check {
         self.due = self.due.min(latest);
     }
 
-    /// When there is something to do for [`poll`](Self::poll).
+    /// When there is something to do for [`poll`](Self::poll). It may be past.
     pub const fn deadline(&self) -> Instant {
         self.due
     }

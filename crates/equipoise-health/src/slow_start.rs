@@ -272,47 +272,21 @@ mod tests {
 
     #[test]
     fn shares_are_those_of_the_published_formulas() {
-        // Envoy: weight * max(min_weight_percent, (max(t, 1 s) / window) ^ (1 / aggression)); the tables
-        // are that formula, worked out by hand for a window of 60 s and the seconds given.
-        let tables: [(f64, u8, [(u64, f64); 7]); 4] = [
-            (
-                1.0,
-                10,
-                [(1, 0.1), (6, 0.1), (12, 0.2), (15, 0.25), (30, 0.5), (45, 0.75), (60, 1.0)],
-            ),
-            // The square root.
-            (
-                2.0,
-                10,
-                [
-                    (1, 0.129_10),
-                    (6, 0.316_23),
-                    (15, 0.5),
-                    (30, 0.707_11),
-                    (45, 0.866_03),
-                    (54, 0.948_68),
-                    (60, 1.0),
-                ],
-            ),
-            // The square.
-            (
-                0.5,
-                10,
-                [(1, 0.1), (15, 0.1), (24, 0.16), (30, 0.25), (45, 0.562_5), (54, 0.81), (60, 1.0)],
-            ),
-            // HAProxy's slowstart: linear, from 1 %.
-            (
-                1.0,
-                1,
-                [(0, 0.01), (6, 0.1), (15, 0.25), (30, 0.5), (45, 0.75), (54, 0.9), (90, 1.0)],
-            ),
-        ];
-        for (aggression, floor, table) in tables {
+        // Worked out by hand for a window of 60 s, in ten-thousandths after so many seconds. Envoy:
+        // weight * max(min_weight_percent, (max(t, 1 s) / window) ^ (1 / aggression)).
+        let linear = [(1, 1000), (6, 1000), (12, 2000), (15, 2500), (45, 7500), (60, 10_000)];
+        let root = [(1, 1291), (6, 3162), (15, 5000), (30, 7071), (54, 9487), (60, 10_000)];
+        let square = [(1, 1000), (15, 1000), (24, 1600), (30, 2500), (54, 8100), (60, 10_000)];
+        // HAProxy: linear from 1 % to 100 %.
+        let haproxy = [(0, 100), (6, 1000), (15, 2500), (30, 5000), (54, 9000), (90, 10_000)];
+        for (aggression, floor, table) in
+            [(1.0, 10, linear), (2.0, 10, root), (0.5, 10, square), (1.0, 1, haproxy)]
+        {
             let slow = SlowStart::new(S(60)).unwrap();
             let slow = slow.with_aggression(aggression).unwrap().with_floor(floor).unwrap();
             for (seconds, want) in table {
-                let got = f64::from(slow.share(S(seconds)).get()) / 65_536.0;
-                assert!((got - want).abs() < 1e-4, "{aggression} {seconds}: {got}, not {want}");
+                let got = (slow.share(S(seconds)).get() * 10_000 + 32_768) >> 16;
+                assert_eq!(got, want, "aggression {aggression}, {seconds} s");
             }
         }
     }

@@ -113,7 +113,7 @@ fn run(config: &CheckConfig, answers: &str) -> (String, Vec<u64>) {
                     'd' => Verdict::Drain,
                     _ => Verdict::Pass,
                 };
-                check.on_result(config, now, token, verdict, rng).unwrap()
+                check.on_result(config, token, verdict, rng).unwrap()
             }
         };
         assert_eq!(change.is_some(), before != letter(&check));
@@ -155,7 +155,7 @@ fn traffic_ends_the_wait_of_an_idle_backend_within_one_interval() {
     let Poll::Probe { token, .. } = check.poll(&config, Instant::ZERO, false, rng) else {
         panic!("the first check does not wait for traffic")
     };
-    check.on_result(&config, Instant::ZERO, token, Verdict::Pass, rng).unwrap();
+    check.on_result(&config, token, Verdict::Pass, rng).unwrap();
     for _ in 0..20 {
         assert_eq!(check.poll(&config, check.deadline(), false, rng), Poll::Idle);
     }

@@ -63,7 +63,7 @@ fn step(
     match check.poll(config, now, true, rng) {
         Poll::Idle => None,
         Poll::TimedOut { transition, .. } => transition,
-        Poll::Probe { token, .. } => check.on_result(config, now, token, verdict, rng).unwrap(),
+        Poll::Probe { token, .. } => check.on_result(config, token, verdict, rng).unwrap(),
     }
 }
 
@@ -112,7 +112,7 @@ fn simulate(
             return (first, changes);
         }
         let change = match answer.take_if(|(at, ..)| *at <= now) {
-            Some((_, verdict, token)) => check.on_result(config, now, token, verdict, rng).unwrap(),
+            Some((_, verdict, token)) => check.on_result(config, token, verdict, rng).unwrap(),
             None => match check.poll(config, now, rng.below(2) == 0, rng) {
                 Poll::Idle => None,
                 Poll::TimedOut { transition, .. } => {
@@ -311,7 +311,7 @@ proptest! {
                 }
                 Op::Answer(verdict, age) => {
                     let Some(&token) = tokens.iter().rev().nth(age) else { continue };
-                    let answer = check.on_result(&config, now, token, verdict, rng);
+                    let answer = check.on_result(&config, token, verdict, rng);
                     if in_flight.is_some_and(|(flying, ..)| flying == token) {
                         in_flight = None;
                         naive.hear(&config, verdict);

@@ -98,8 +98,8 @@ fn reach(name: &str, drain: bool, config: &CheckConfig, rng: &mut Rng) -> Option
         if !matches!(name, "up" | "falling" | "rising") {
             return None;
         }
-        let (token, now) = probe(&mut check, config, rng);
-        check.on_result(config, now, token, Verdict::Drain, rng).unwrap();
+        let (token, _) = probe(&mut check, config, rng);
+        check.on_result(config, token, Verdict::Drain, rng).unwrap();
     }
     let verdict = match name {
         "falling" => Some(Verdict::Fail),
@@ -107,8 +107,8 @@ fn reach(name: &str, drain: bool, config: &CheckConfig, rng: &mut Rng) -> Option
         _ => None,
     };
     if let Some(verdict) = verdict {
-        let (token, now) = probe(&mut check, config, rng);
-        check.on_result(config, now, token, verdict, rng).unwrap();
+        let (token, _) = probe(&mut check, config, rng);
+        check.on_result(config, token, verdict, rng).unwrap();
     }
     assert_eq!((state(&check, config), check.drain()), (name, drain));
     Some(check)
@@ -133,11 +133,11 @@ fn run(row: &Row<'_>, last: bool, draining: bool) {
             let mut other = Check::new(&config, Instant::ZERO, rng);
             let mut token = None;
             for _ in 0..100 {
-                let (given, now) = probe(&mut other, &config, rng);
-                other.on_result(&config, now, given, Verdict::Pass, rng).unwrap();
+                let (given, _) = probe(&mut other, &config, rng);
+                other.on_result(&config, given, Verdict::Pass, rng).unwrap();
                 token = Some(given);
             }
-            let answer = check.on_result(&config, due, token.unwrap(), Verdict::Fail, rng);
+            let answer = check.on_result(&config, token.unwrap(), Verdict::Fail, rng);
             assert_eq!(answer, Err(Late), "{name}");
             (due, None)
         }
@@ -149,7 +149,7 @@ fn run(row: &Row<'_>, last: bool, draining: bool) {
                 panic!("{name}")
             };
             assert_eq!(over, token);
-            let answer = check.clone().on_result(&config, began, token, Verdict::Pass, rng);
+            let answer = check.clone().on_result(&config, token, Verdict::Pass, rng);
             assert_eq!(answer, Err(Late), "{name}");
             (began, transition)
         }
@@ -160,7 +160,7 @@ fn run(row: &Row<'_>, last: bool, draining: bool) {
                 _ => Verdict::Fail,
             };
             let (token, began) = probe(&mut check, &config, rng);
-            (began, check.on_result(&config, began, token, verdict, rng).unwrap())
+            (began, check.on_result(&config, token, verdict, rng).unwrap())
         }
     };
 
