@@ -25,22 +25,18 @@ const FIRST: Duration = Duration::from_millis(200);
 /// late is refused: so a driver may be as simple as it likes.
 ///
 /// ```text
-///                        pass                           fail, less than `fall` in a row
-///                     ┌───────────┐                     ┌──────┐
-///                     ▼           │                     ▼      │
-///   first pass      ┌────┐  fail  ┴─────────┐ ─────────────────┘
-///      ┌──────────► │ up │ ─────► │ falling │
-///      │            └────┘        └────┬────┘
-/// ┌────┴────┐         ▲                │ `fall` failures in a row
-/// │ pending │   `rise`│passes          │
-/// └────┬────┘   in a row               ▼
-///      │          ┌───┴────┐ pass  ┌──────┐
-///      │          │ rising │ ◄──── │ down │
-///      │          └───┬────┘       └──────┘
-///      │              │    fail      ▲  ▲
-///      │              └──────────────┘  │
-///      └────────────────────────────────┘
-///  all of the first checks failed
+///             first pass    ┌──────────┐ ── fail ───► ┌─────────┐ ─┐ fail, fewer than
+///         ┌───────────────► │    up    │              │ falling │  │ `fall` in a row
+///         │                 └──────────┘ ◄─── pass ── └─────────┘ ◄┘
+///    ┌─────────┐                 ▲                         │
+///    │ pending │       `rise`    │                         │ `fall` failures
+///    └─────────┘ passes in a row │                         ▼ in a row
+///         │                 ┌──────────┐ ── fail ───► ┌─────────┐
+///         │              ┌─ │  rising  │              │  down   │
+///         │         pass └► └──────────┘ ◄─── pass ── └─────────┘
+///         │                                                ▲
+///         └────────────────────────────────────────────────┘
+///                all of the first checks failed
 /// ```
 ///
 /// [docs/health-states.md] has the whole table of states and inputs; a test holds this code to it. A
