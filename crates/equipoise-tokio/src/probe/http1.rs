@@ -21,12 +21,12 @@ pub(super) async fn ask(
     line: Line,
     mut request: Request<Empty<Bytes>>,
 ) -> Result<Answer, ProbeError> {
-    let Line { wire, meter, before } = line;
+    let Line { wire, meter, heard } = line;
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(HEADERS_LIMIT)
         .handshake(TokioIo::new(wire))
         .await
-        .map_err(|error| reason(&error, &meter, before))?;
+        .map_err(|error| reason(&error, &meter, &heard))?;
     let excess = count_interim(&mut request);
     let exchange = async {
         let response = tokio::select! {
@@ -36,11 +36,11 @@ pub(super) async fn ask(
             }
             response = sender.send_request(request) => response,
         };
-        let response = response.map_err(|error| reason(&error, &meter, before))?;
+        let response = response.map_err(|error| reason(&error, &meter, &heard))?;
         let mut reader = probe.judge(response.status().as_u16())?;
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| reason(&error, &meter, before))?;
+            let frame = frame.map_err(|error| reason(&error, &meter, &heard))?;
             if let Some(piece) = frame.data_ref()
                 && reader.take(piece)?
             {
@@ -69,7 +69,7 @@ fn count_interim<B>(request: &mut Request<B>) -> Arc<Notify> {
 }
 
 /// Why the exchange failed.
-fn reason(error: &hyper::Error, meter: &Meter, before: usize) -> ProbeError {
+fn reason(error: &hyper::Error, meter: &Meter, heard: &Meter) -> ProbeError {
     if let Some(excess) = meter.excess() {
         return excess;
     }
@@ -79,7 +79,7 @@ fn reason(error: &hyper::Error, meter: &Meter, before: usize) -> ProbeError {
     if error.is_parse() {
         return ProbeError::Not("HTTP");
     }
-    let cut = if meter.read() == before { ProbeError::Closed } else { ProbeError::CutShort };
+    let cut = if heard.read() == 0 { ProbeError::Closed } else { ProbeError::CutShort };
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return cut;
     }

@@ -114,10 +114,14 @@ pub(super) fn reason(error: &h2::Error, meter: &Meter, answered: bool) -> ProbeE
             _ => io.into(),
         };
     }
+    let headers = || ProbeError::Http2("headers malformed, or longer than 16 KiB".into());
     match error.reason() {
         Some(Reason::ENHANCE_YOUR_CALM) if error.is_library() => {
-            ProbeError::TooLong { part: Part::Headers, limit: HEADERS_LIMIT }
+            ProbeError::Http2("too many frames for an answer".into())
         }
+        // h2 does not tell the one from the other.
+        Some(Reason::COMPRESSION_ERROR) if error.is_library() && !answered => headers(),
+        Some(_) if error.is_library() && error.is_reset() && !answered => headers(),
         Some(_) if error.is_library() => ProbeError::Not("HTTP/2"),
         Some(Reason::NO_ERROR) => cut,
         Some(reason) => ProbeError::Http2(reason.description().into()),

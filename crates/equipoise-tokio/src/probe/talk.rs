@@ -31,15 +31,15 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 pub(super) struct Line {
     pub(super) wire: Box<dyn Wire>,
     pub(super) meter: Arc<Meter>,
-    /// What was read before the first byte of an answer.
-    pub(super) before: usize,
+    /// What was read of the answer itself, without the handshake of TLS and its tickets.
+    pub(super) heard: Arc<Meter>,
 }
 
 impl Line {
     /// Opens a connection in clear; `limit` bytes may come.
     pub(super) async fn open(target: &Target, limit: usize) -> Result<Self, ProbeError> {
         let (stream, meter) = Metered::new(connect(target).await?, limit);
-        Ok(Self { wire: Box::new(stream), meter, before: 0 })
+        Ok(Self { wire: Box::new(stream), heard: Arc::clone(&meter), meter })
     }
 
     /// Opens a connection over TLS; `limit` bytes may come after the handshake. `h2`: the backend must
@@ -57,8 +57,8 @@ impl Line {
         if h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err(ProbeError::Tls("backend does not offer h2".into()));
         }
-        let before = meter.read();
-        Ok(Self { wire: Box::new(stream), meter, before })
+        let (stream, heard) = Metered::new(stream, usize::MAX);
+        Ok(Self { wire: Box::new(stream), meter, heard })
     }
 }
 

@@ -171,6 +171,10 @@ pub(super) fn words(error: &Error) -> String {
         Error::InvalidCertificate(Bad::UnknownIssuer) => {
             "certificate of an unknown issuer".to_owned()
         }
+        // The authority has the name of one that is trusted, but another key: it was made anew.
+        Error::InvalidCertificate(Bad::BadSignature) => {
+            "certificate is not signed by the issuer that it names".to_owned()
+        }
         Error::InvalidCertificate(Bad::NotValidForName) => {
             "certificate is for another name".to_owned()
         }
