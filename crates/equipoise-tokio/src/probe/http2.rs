@@ -8,22 +8,22 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use ::http::uri::PathAndQuery;
-use ::http::{Request, Response, Uri};
+use ::http::{Response, Uri};
 use bytes::Bytes;
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 
 use super::meter::Meter;
-use super::talk::{HEADERS_LIMIT, INTERIM_LIMIT, Line, Wire};
+use super::talk::{HEADERS_LIMIT, INTERIM_LIMIT, Wire};
 use super::{Part, ProbeError};
 
 #[cfg(feature = "http2")]
 pub(super) async fn ask(
     probe: &super::Http,
-    line: Line,
-    request: Request<()>,
+    line: super::talk::Line,
+    request: ::http::Request<()>,
 ) -> Result<super::Answer, ProbeError> {
-    let Line { wire, meter, .. } = line;
+    let super::talk::Line { wire, meter, .. } = line;
     let (sender, connection) = handshake(wire, &meter).await?;
     let exchange = async {
         let mut sender = sender.ready().await.map_err(|error| reason(&error, &meter, false))?;

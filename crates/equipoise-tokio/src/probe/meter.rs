@@ -22,7 +22,7 @@ pub(super) struct Meter {
 
 impl Meter {
     /// The bytes read so far.
-    #[cfg(any(feature = "http", feature = "grpc"))]
+    #[cfg(feature = "http")]
     pub(super) fn read(&self) -> usize {
         self.read.load(Ordering::Relaxed)
     }

@@ -32,6 +32,7 @@ pub(super) struct Line {
     pub(super) wire: Box<dyn Wire>,
     pub(super) meter: Arc<Meter>,
     /// What was read of the answer itself, without the handshake of TLS and its tickets.
+    #[cfg(feature = "http")]
     pub(super) heard: Arc<Meter>,
 }
 
@@ -39,7 +40,12 @@ impl Line {
     /// Opens a connection in clear; `limit` bytes may come.
     pub(super) async fn open(target: &Target, limit: usize) -> Result<Self, ProbeError> {
         let (stream, meter) = Metered::new(connect(target).await?, limit);
-        Ok(Self { wire: Box::new(stream), heard: Arc::clone(&meter), meter })
+        Ok(Self {
+            wire: Box::new(stream),
+            #[cfg(feature = "http")]
+            heard: Arc::clone(&meter),
+            meter,
+        })
     }
 
     /// Opens a connection over TLS; `limit` bytes may come after the handshake. `h2`: the backend must
@@ -57,8 +63,14 @@ impl Line {
         if h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err(ProbeError::Tls("backend does not offer h2".into()));
         }
+        #[cfg(feature = "http")]
         let (stream, heard) = Metered::new(stream, usize::MAX);
-        Ok(Self { wire: Box::new(stream), meter, heard })
+        Ok(Self {
+            wire: Box::new(stream),
+            meter,
+            #[cfg(feature = "http")]
+            heard,
+        })
     }
 }
 
