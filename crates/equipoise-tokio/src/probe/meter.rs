@@ -89,3 +89,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_gives_as_many_bytes_as_it_may_and_then_an_error() {
+        let (mut stream, meter) = Metered::new(&b"0123456789"[..], 7);
+        let mut bytes = [0; 5];
+        assert_eq!(stream.read(&mut bytes).await.unwrap(), 5);
+        assert_eq!(meter.excess(), None);
+        assert_eq!(stream.read(&mut bytes).await.unwrap(), 2);
+        assert_eq!(bytes[..2], *b"56");
+        assert_eq!(meter.excess(), Some(ProbeError::TooLong { part: Part::Wire, limit: 7 }));
+        assert_eq!(stream.read(&mut bytes).await.unwrap_err().kind(), io::ErrorKind::Other);
+    }
+}

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use equipoise_tokio::probe::{BodyMatch, Http, ProbeError};
+use equipoise_tokio::probe::{Answer, BodyMatch, Http, ProbeError};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{
-    answer, ask_within, assert_bounded, backend, drain, endless, read_head, replies, words,
+    answer, ask, ask_within, assert_bounded, backend, drain, endless, read_head, replies, words,
 };
 
 /// What the default probe reads at most, by its documentation.
@@ -174,4 +174,15 @@ async fn bodies_that_are_not_text_or_nested_too_deep_fail_in_words() {
         let error = words(&probe, &replies(answer(200, body))).await;
         assert!(error.starts_with(wanted), "{error}");
     }
+}
+
+#[tokio::test]
+async fn headers_pass_up_to_16_kib_and_100_lines() {
+    let reply = |headers: String| replies(format!("HTTP/1.1 204 X\r\n{headers}\r\n"));
+    let long = |length| reply(format!("x: {}\r\n", "y".repeat(length)));
+    assert_eq!(ask(&plain(), &long(15 * 1024)).await, Ok(Answer::Pass));
+    assert_eq!(ask(&plain(), &reply("x: y\r\n".repeat(100))).await, Ok(Answer::Pass));
+    let wanted = "headers longer than 16 KiB, or too many";
+    assert_eq!(words(&plain(), &long(17 * 1024)).await, wanted);
+    assert_eq!(words(&plain(), &reply("x: y\r\n".repeat(101))).await, wanted);
 }

@@ -97,7 +97,7 @@ pub(crate) fn endless(
 pub(crate) fn assert_bounded(sent: &AtomicUsize, limit: usize) {
     let sent = sent.load(Ordering::Relaxed);
     assert!(sent > 0, "nothing was sent");
-    assert!(sent <= limit + 512 * 1024, "{sent} bytes were sent");
+    assert!(sent <= limit + 256 * 1024, "{sent} bytes were sent");
 }
 
 /// Reads the head of a request.
