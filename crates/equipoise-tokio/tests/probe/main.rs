@@ -1,0 +1,9 @@
+//! Probes against real servers, well, ill and hostile.
+
+mod grpc;
+mod hostile;
+mod http;
+mod http2;
+mod support;
+mod tcp;
+mod tls;
