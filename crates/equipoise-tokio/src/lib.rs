@@ -1,1 +1,3 @@
 //! Drivers for Equipoise on tokio: the only library crate that does I/O and reads a clock.
+
+pub mod discovery;
