@@ -13,7 +13,7 @@ use equipoise_tokio::discovery::{
     Guarded, LookupFailure,
 };
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::RecordType::{self, A, AAAA, SRV};
+use hickory_resolver::proto::rr::RecordType::{self, A, AAAA, CNAME, SRV};
 use server::{Reply, Server, cname, srv, v4, v6};
 use tokio::time::{Instant, timeout};
 
@@ -176,11 +176,8 @@ async fn a_failure_is_told_and_keeps_the_set() {
     failure(next(&mut source).await);
     // The set that was kept is no news when it comes again; another is.
     server.set_v4(API, 0, &[1]);
-    loop {
-        match timeout(Duration::from_millis(500), source.next()).await {
-            Ok(news) => drop(failure(news)),
-            Err(_) => break,
-        }
+    while let Ok(news) = timeout(Duration::from_millis(500), source.next()).await {
+        failure(news);
     }
     server.set_v4(API, 0, &[2]);
     assert_eq!(names_after_errors(&mut source).await, ["10.0.0.2:80"]);
@@ -303,11 +300,26 @@ async fn srv_records_that_fail_keep_the_set_and_a_dot_empties_it() {
 async fn srv_records_behind_a_chain_of_names_are_found() {
     let server = Server::start().await;
     let real = "_http._tcp.real.test.";
-    let records = vec![cname(HTTP, 0, real), srv(real, 0, (1, 1, 80, "a.test."))];
-    server.set(HTTP, SRV, Reply::Records(records));
+    let records = vec![cname(HTTP, 0, real), srv(real, 300, (1, 1, 80, "a.test."))];
+    server.set(HTTP, SRV, Reply::Records(records.clone()));
+    server.set(HTTP, CNAME, Reply::Records(records[..1].to_vec()));
     server.set(real, SRV, Reply::Records(vec![srv(real, 0, (1, 1, 80, "a.test."))]));
     server.set_v4("a.test.", 0, &[1]);
     assert_eq!(names(&mut service(&server)).await, ["10.0.0.1:80"]);
+
+    // A chain that goes in a circle is an error, not an empty set.
+    server.set(real, SRV, Reply::Records(vec![]));
+    server.set(real, CNAME, Reply::Records(vec![cname(real, 0, HTTP)]));
+    assert_eq!(failure(next(&mut service(&server)).await).1, "CNAME");
+}
+
+#[tokio::test]
+async fn a_referral_is_a_failure_and_not_an_empty_set() {
+    let server = Server::start().await;
+    server.set(API, A, Reply::Referral);
+    let (_, record, why) = failure(next(&mut host(&server)).await);
+    let referral = LookupFailure::Other("a referral to other name servers".into());
+    assert_eq!((record, why), ("A", referral));
 }
 
 #[tokio::test]
@@ -334,4 +346,20 @@ async fn a_second_name_server_answers_for_one_that_is_silent() {
     let both = vec![silent.address, server.address];
     let mut source = builder.name_servers(both).build().unwrap();
     assert_eq!(names_after_errors(&mut source).await, ["10.0.0.1:80"]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_system_knows_itself() {
+    let mut source = Dns::host("localhost", 80).family(AddressFamily::V4).build().unwrap();
+    assert_eq!(names(&mut source).await, ["127.0.0.1:80"]);
+}
+
+#[tokio::test]
+async fn more_targets_than_the_limit_are_an_error() {
+    let server = Server::start().await;
+    let records = (0..1_025).map(|n| srv(HTTP, 0, (1, 1, 80, &format!("t{n}.test."))));
+    server.set(HTTP, SRV, Reply::TooBig(records.collect()));
+    let error = next(&mut service(&server)).await.unwrap_err();
+    assert_eq!(error, DiscoveryError::TooMany { limit: 1_024 });
 }

@@ -58,7 +58,7 @@ pub enum DiscoveryError {
     Lookup {
         /// The name that was asked for.
         name: String,
-        /// The record that was asked for: `A`, `AAAA` or `SRV`.
+        /// The record that was asked for: `A`, `AAAA`, `SRV` or `CNAME`.
         record: &'static str,
         /// Why.
         failure: LookupFailure,

@@ -167,3 +167,27 @@ fn read(path: &Path) -> Reading {
     let wrong = |error: ListError| DiscoveryError::List { path: path.to_path_buf(), error };
     parse_list(&bytes).map_err(wrong)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_counts_when_two_readings_agree_on_it() {
+        let mut source = FileWatch::new("x").unwrap();
+        let reading = |text: &str| Ok(parse_list(text.as_bytes()).unwrap());
+        let (one, half, two) = ("1.1.1.1:1\n", "2.2.2.2:2\n", "2.2.2.2:2\n3.3.3.3:3\n");
+        assert_eq!(source.note(reading(one)), None);
+        assert_eq!(source.note(reading(one)), Some(reading(one)));
+        assert_eq!(source.note(reading(one)), None);
+        // Written in place: empty, a half, all of it.
+        for text in ["", half, two] {
+            assert_eq!(source.note(reading(text)), None);
+        }
+        assert_eq!(source.note(reading(two)), Some(reading(two)));
+        // A glimpse of something else, and back.
+        assert_eq!(source.note(reading(half)), None);
+        assert_eq!(source.note(reading(two)), None);
+        assert_eq!(source.note(reading(half)), None);
+    }
+}

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, SRV};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, NS, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,6 +19,8 @@ pub(crate) enum Reply {
     /// The records over TCP; over UDP, word that they do not fit.
     TooBig(Vec<Record>),
     Code(ResponseCode),
+    /// Ask somebody else.
+    Referral,
     Garbage,
     Silence,
 }
@@ -110,6 +112,10 @@ fn answer(
         Reply::TooBig(_) if is_udp => message.metadata.truncation = true,
         Reply::TooBig(records) => drop(message.add_answers(records)),
         Reply::Code(code) => message.metadata.response_code = code,
+        Reply::Referral => {
+            let other = RData::NS(NS(name("ns.test.")));
+            message.add_authority(Record::from_rdata(name("test."), 300, other));
+        }
         Reply::Garbage => return Some(vec![0xff; 50]),
         Reply::Silence => return None,
     }

@@ -101,6 +101,10 @@ pub(super) async fn ask(
             });
         }
         Err(NetError::Dns(DnsError::NoRecordsFound(no))) => match no.response_code {
+            // A server that knows somebody who may know has not said that there is nothing.
+            ResponseCode::NoError if no.ns.is_some() && no.soa.is_none() => {
+                LookupFailure::Other("a referral to other name servers".into())
+            }
             ResponseCode::NoError => {
                 let ttl = no.negative_ttl.map(|ttl| Duration::from_secs(ttl.into()));
                 return Ok(Answer { data: vec![], ttl });
@@ -114,10 +118,5 @@ pub(super) async fn ask(
         Err(NetError::Timeout) => LookupFailure::Timeout,
         Err(error) => LookupFailure::Other(error.to_string()),
     };
-    let record = match kind {
-        RecordType::A => "A",
-        RecordType::AAAA => "AAAA",
-        _ => "SRV",
-    };
-    Err(DiscoveryError::Lookup { name: name.to_string(), record, failure })
+    Err(DiscoveryError::Lookup { name: name.to_string(), record: kind.into(), failure })
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::AddressFamily;
 use super::lookup::{Answer, Servers, ask};
 use super::records::{Service, of_host, of_services};
-use crate::discovery::{DiscoveryError, Endpoint};
+use crate::discovery::{DiscoveryError, Endpoint, LookupFailure, MAX_ENDPOINTS};
 
 /// The most targets that SRV records may have. An answer has room for about twice as many.
 const MAX_TARGETS: usize = 1_024;
@@ -59,18 +59,18 @@ impl Task {
         round: &mut Round,
     ) -> Result<Option<Vec<Endpoint>>, DiscoveryError> {
         if let Some(port) = self.port {
-            let is_whole = round.addresses(resolver, [self.name.clone()].into(), self.family).await;
+            let is_whole =
+                round.addresses(resolver, [self.name.clone()].into(), self.family).await?;
             let set = of_host(round.known.values().flatten().copied(), port);
             return Ok((is_whole || !set.is_empty()).then_some(set));
         }
-        let answer = ask(resolver.clone(), self.name.clone(), RecordType::SRV).await?;
-        round.note_ttl(&answer);
-        let services: Vec<(Service, Name)> = answer.data.iter().filter_map(service).collect();
+        let records = round.services(resolver, self.name.clone()).await?;
+        let services: Vec<(Service, Name)> = records.iter().filter_map(service).collect();
         let targets: BTreeSet<Name> = services.iter().map(|(_, target)| target.clone()).collect();
         if targets.len() > MAX_TARGETS {
             return Err(DiscoveryError::TooMany { limit: MAX_TARGETS });
         }
-        let is_whole = round.addresses(resolver, targets, self.family).await;
+        let is_whole = round.addresses(resolver, targets, self.family).await?;
         let known = &round.known;
         let set = of_services(services.iter().map(|(service, target)| {
             let kinds = kinds(self.family).iter();
@@ -81,6 +81,9 @@ impl Task {
     }
 }
 
+/// The longest chain of names that is followed to SRV records.
+const MAX_CHAIN: u32 = 8;
+
 /// A round under way.
 struct Round {
     known: Known,
@@ -89,20 +92,50 @@ struct Round {
 }
 
 impl Round {
+    /// Asks for SRV records.
+    ///
+    /// The resolver follows a chain of names for addresses, but answers that there are no SRV
+    /// records where a CNAME stands before them. So when it does, it is asked for the CNAME.
+    async fn services(
+        &mut self,
+        resolver: &Arc<TokioResolver>,
+        mut name: Name,
+    ) -> Result<Vec<RData>, DiscoveryError> {
+        for _ in 0..MAX_CHAIN {
+            let answer = ask(resolver.clone(), name.clone(), RecordType::SRV).await?;
+            self.note_ttl(&answer);
+            if !answer.data.is_empty() {
+                return Ok(answer.data);
+            }
+            let answer = ask(resolver.clone(), name, RecordType::CNAME).await?;
+            self.note_ttl(&answer);
+            let Some(RData::CNAME(target)) = answer.data.into_iter().next_back() else {
+                return Ok(vec![]);
+            };
+            name = target.0;
+            name.set_fqdn(true);
+        }
+        let failure = LookupFailure::Other(format!("a chain of more than {MAX_CHAIN} names"));
+        Err(DiscoveryError::Lookup { name: name.to_string(), record: "CNAME", failure })
+    }
+
     /// Asks for the addresses of all names. Afterwards `known` has the questions of this round, and
     /// no others; whether each was answered, by now or before, is what it returns.
+    ///
+    /// # Errors
+    /// More addresses than a set may have.
     async fn addresses(
         &mut self,
         resolver: &Arc<TokioResolver>,
         names: BTreeSet<Name>,
         family: AddressFamily,
-    ) -> bool {
+    ) -> Result<bool, DiscoveryError> {
         let mut before = std::mem::take(&mut self.known);
         let questions = names
             .into_iter()
             .flat_map(|name| kinds(family).iter().map(move |kind| (name.clone(), *kind)));
         let mut questions: VecDeque<(Name, RecordType)> = questions.collect();
-        let mut is_whole = true;
+        let (mut is_whole, mut count) = (true, 0_usize);
         // Dropping the set ends its tasks.
         let mut running = JoinSet::new();
         loop {
@@ -116,7 +149,7 @@ impl Round {
                 });
             }
             let Some(done) = running.join_next().await else {
-                return is_whole;
+                return Ok(is_whole);
             };
             // A task that panics or is cancelled leaves its question unanswered.
             let Ok((question, answer)) = done else {
@@ -126,7 +159,7 @@ impl Round {
             let found = match answer {
                 Ok(answer) => {
                     self.note_ttl(&answer);
-                    Some(answer.data.iter().filter_map(RData::ip_addr).collect())
+                    Some(answer.data.iter().filter_map(RData::ip_addr).collect::<Vec<_>>())
                 }
                 Err(error) => {
                     self.error.get_or_insert(error);
@@ -134,7 +167,13 @@ impl Round {
                 }
             };
             match found {
-                Some(addresses) => drop(self.known.insert(question, addresses)),
+                Some(addresses) => {
+                    count += addresses.len();
+                    if count > MAX_ENDPOINTS {
+                        return Err(DiscoveryError::TooMany { limit: MAX_ENDPOINTS });
+                    }
+                    self.known.insert(question, addresses);
+                }
                 None => is_whole = false,
             }
         }
