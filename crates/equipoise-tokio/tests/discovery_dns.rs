@@ -292,7 +292,10 @@ async fn srv_records_that_fail_keep_the_set_and_a_dot_empties_it() {
     server.set(HTTP, SRV, Reply::Code(ResponseCode::NXDomain));
     let (name, record, why) = failure(next(&mut source).await);
     assert_eq!((name.as_str(), record, why), (HTTP, "SRV", LookupFailure::NoSuchName));
-    server.set(HTTP, SRV, Reply::Records(vec![srv(HTTP, 0, (0, 0, 0, "."))]));
+    // Nor is a port of 0 one to connect to.
+    let nobody = [(0, 0, 80, "."), (1, 1, 0, "a.test.")];
+    server.set_v4(".", 0, &[7]);
+    server.set(HTTP, SRV, Reply::Records(nobody.map(|record| srv(HTTP, 0, record)).to_vec()));
     assert!(names_after_errors(&mut source).await.is_empty());
 }
 
@@ -335,6 +338,22 @@ async fn a_listener_who_never_waits_for_long_gets_there() {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn a_listener_who_stops_waiting_does_not_start_the_questions_anew() {
+    let server = Server::start().await;
+    server.set(API, A, Reply::Silence);
+    let mut source = quick(Dns::host(API, 80), &server)
+        .family(AddressFamily::V4)
+        .timeout(Duration::from_secs(10))
+        .build()
+        .unwrap();
+    for _ in 0..100 {
+        assert!(timeout(Duration::from_millis(1), source.next()).await.is_err());
+    }
+    // Once, and perhaps again where the machine was slow.
+    assert!((1..10).contains(&server.asked(API, A)), "{}", server.asked(API, A));
 }
 
 #[tokio::test]

@@ -47,10 +47,10 @@ impl Endpoint {
     }
 }
 
-/// The set in an order of its own, so that two sets are equal when they have the same backends.
+/// The set, if it is one.
 ///
 /// O(n log n).
-pub(super) fn checked(mut set: Vec<Endpoint>) -> Result<Vec<Endpoint>, DiscoveryError> {
+pub(super) fn checked(set: Vec<Endpoint>) -> Result<Vec<Endpoint>, DiscoveryError> {
     if set.len() > MAX_ENDPOINTS {
         return Err(DiscoveryError::TooMany { limit: MAX_ENDPOINTS });
     }
@@ -58,6 +58,5 @@ pub(super) fn checked(mut set: Vec<Endpoint>) -> Result<Vec<Endpoint>, Discovery
     if let Some(twice) = set.iter().find(|endpoint| !names.insert(endpoint.name.as_str())) {
         return Err(DiscoveryError::Duplicate { name: twice.name.clone() });
     }
-    set.sort_unstable();
     Ok(set)
 }

@@ -199,7 +199,7 @@ fn service(data: &RData) -> Option<(Service, Name)> {
     if record.target.is_root() || record.port == 0 {
         return None;
     }
-    let mut target = record.target.to_lowercase();
+    let mut target = record.target.clone();
     target.set_fqdn(true);
     let service = Service { priority: record.priority, weight: record.weight, port: record.port };
     Some((service, target))
