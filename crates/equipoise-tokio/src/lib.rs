@@ -1,3 +1,4 @@
 //! Drivers for Equipoise on tokio: the only library crate that does I/O and reads a clock.
 
+pub mod discovery;
 pub mod probe;
