@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request, StatusCode};
+use tokio::sync::Mutex;
 
 use crate::answer::{Answer, Health, line};
 use crate::control;
@@ -24,6 +25,8 @@ pub(crate) struct App {
     pub(crate) name: String,
     pub(crate) database: Database,
     pub(crate) faults: Faults,
+    /// Held by whoever breaks or mends, so that the switches and the database change together.
+    pub(crate) control: Mutex<()>,
     /// The warm-up is over.
     pub(crate) warm: AtomicBool,
     /// Requests for the application that have arrived.

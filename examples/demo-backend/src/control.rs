@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::answer::{Answer, line};
 use crate::app::App;
 use crate::config::parse_millis;
-use crate::faults::{Fault, PARTS, Part};
+use crate::faults::{Fault, PARTS, Part, Serial};
 use crate::query;
 
 /// How much later a slow answer comes unless `ms` says it.
@@ -21,7 +21,7 @@ const WHAT: &str = "db, slow, hang, reset, garbage, a status from 400 to 599, or
 /// Answers `POST /break/{what}`.
 pub(crate) async fn break_on_request(app: &Arc<App>, what: &str, query: Option<&str>) -> Answer {
     match parse(what, query) {
-        Ok((part, fault, time)) => break_part(app, part, fault, time).await,
+        Ok((part, fault, time)) => break_part(app, what, part, fault, time).await,
         Err(wrong) => line(StatusCode::BAD_REQUEST, wrong),
     }
 }
@@ -29,7 +29,7 @@ pub(crate) async fn break_on_request(app: &Arc<App>, what: &str, query: Option<&
 /// Answers `POST /drain`.
 pub(crate) async fn drain(app: &Arc<App>, query: Option<&str>) -> Answer {
     match query::values(query, ["for_ms"]).and_then(|[time]| millis("for_ms", time)) {
-        Ok(time) => break_part(app, Part::Ready, Fault::Gone, time).await,
+        Ok(time) => break_part(app, "drain", Part::Ready, Fault::Gone, time).await,
         Err(wrong) => line(StatusCode::BAD_REQUEST, wrong),
     }
 }
@@ -47,6 +47,7 @@ pub(crate) async fn mend(app: &App, query: Option<&str>) -> Answer {
 
 /// Mends every part. The database's fault stays if the database does not come back.
 pub(crate) async fn mend_all(app: &App) -> Result<(), String> {
+    let _alone = app.control.lock().await;
     for part in PARTS.into_iter().filter(|part| *part != Part::Database) {
         app.faults.clear(part);
     }
@@ -88,37 +89,48 @@ fn millis(name: &str, value: Option<String>) -> Result<Option<Duration>, String>
     value.map(|value| parse_millis(&value)).transpose().map_err(|wrong| format!("{name}: {wrong}"))
 }
 
-/// Breaks a part, for so long or until it is mended.
-async fn break_part(app: &Arc<App>, part: Part, fault: Fault, time: Option<Duration>) -> Answer {
+/// Breaks a part, for so long or until it is mended. `what` is what its user calls it.
+async fn break_part(
+    app: &Arc<App>,
+    what: &str,
+    part: Part,
+    fault: Fault,
+    time: Option<Duration>,
+) -> Answer {
+    let alone = app.control.lock().await;
     if part == Part::Database
         && let Err(wrong) = app.database.take_away().await
     {
         return line(StatusCode::INTERNAL_SERVER_ERROR, format!("{}: {wrong}", app.name));
     }
     let serial = app.faults.set(part, fault);
+    drop(alone);
     let until = match time {
         Some(time) => format!("for {} ms", time.as_millis()),
         None => "until it is mended".to_owned(),
     };
-    let text = format!("{}: broken {until}: {part:?} {fault:?}", app.name);
+    let text = format!("{}: broken {until}: {what}", app.name);
     log::line(format_args!("{}: {text}", crate::NAME));
     if let Some(time) = time {
-        let app = Arc::clone(app);
-        tokio::spawn(async move {
-            sleep(time).await;
-            if !app.faults.is(part, serial) {
-                return;
-            }
-            if part == Part::Database
-                && let Err(wrong) = app.database.bring_back().await
-            {
-                return log::warn(format_args!("{}: {}: {wrong}", crate::NAME, app.name));
-            }
-            app.faults.clear(part);
-            log::line(format_args!("{}: {}: mended: {part:?}", crate::NAME, app.name));
-        });
+        tokio::spawn(mend_after(time, Arc::clone(app), what.to_owned(), part, serial));
     }
     line(StatusCode::OK, text)
+}
+
+/// Mends a part when its time is over, if it is still broken by that.
+async fn mend_after(time: Duration, app: Arc<App>, what: String, part: Part, serial: Serial) {
+    sleep(time).await;
+    let _alone = app.control.lock().await;
+    if !app.faults.is(part, serial) {
+        return;
+    }
+    if part == Part::Database
+        && let Err(wrong) = app.database.bring_back().await
+    {
+        return log::warn(format_args!("{}: {}: {wrong}", crate::NAME, app.name));
+    }
+    app.faults.clear(part);
+    log::line(format_args!("{}: {}: mended: {what}", crate::NAME, app.name));
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use proxy_kit::run::until_stopped;
 use proxy_kit::shutdown::{Guard, Shutdown, Signals};
 use proxy_kit::{StartError, listen, log};
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use crate::NAME;
@@ -27,6 +28,7 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
         name: cli.name,
         database: Database::open(cli.database, cli.database_timeout_ms).await?,
         faults: Faults::none(),
+        control: Mutex::new(()),
         warm: AtomicBool::new(cli.warm_up_ms.is_none()),
         served: AtomicU64::new(0),
     });

@@ -72,7 +72,7 @@ fn health_writes_and_a_page_that_reads_does_not_stand_for_it() {
 #[test]
 fn a_locked_database_is_down_in_bounded_time_and_does_not_hold_up_the_rest() {
     let scratch = Scratch::new();
-    let demo = Demo::over(&scratch.url(), &["--database-timeout-ms", "3000"]);
+    let demo = Demo::over(&scratch.url(), &["--database-timeout-ms", "1000"]);
     let mut other = Connection::open(scratch.path()).unwrap();
     let lock = other.transaction_with_behavior(TransactionBehavior::Exclusive).unwrap();
     // More than there are places for.
@@ -83,7 +83,7 @@ fn a_locked_database_is_down_in_bounded_time_and_does_not_hold_up_the_rest() {
         let reply = connection.reply();
         assert_eq!(reply.status, 503);
         let text = reply.text();
-        assert!(text.contains("locked") || text.contains("no answer within 3000 ms"), "{text}");
+        assert!(text.contains("locked") || text.contains("no answer within 1000 ms"), "{text}");
     }
     drop(lock);
     assert_eq!(demo.get("/health"), (200, OK.to_owned()));
