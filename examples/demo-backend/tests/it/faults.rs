@@ -64,12 +64,17 @@ fn a_slow_one_takes_its_time_or_less_if_it_is_mended() {
     let start = Instant::now();
     assert_eq!(demo.get("/"), line(200, "one: orders: 0"));
     assert!(start.elapsed() >= Duration::from_millis(300));
-    demo.done("/break/health-slow?ms=3600000");
-    let mut slow = demo.asked("/health");
-    demo.process.logged(&["health-slow"]);
-    assert!(is_silent(&mut slow));
+    demo.done("/break/slow?ms=3600000");
+    let mut slow = demo.asked("/");
+    wait::until("the request to arrive", || demo.get("/served") == line(200, "2"));
+    assert_eq!(demo.get("/health").0, 200);
     demo.done("/mend");
     assert_eq!(slow.reply().status, 200);
+    demo.done("/break/health-slow?ms=300");
+    let start = Instant::now();
+    assert_eq!(demo.get("/").0, 200);
+    assert_eq!(demo.get("/health").0, 200);
+    assert!(start.elapsed() >= Duration::from_millis(300));
 }
 
 #[test]
