@@ -166,6 +166,7 @@ impl CircuitBreaker {
 
     /// Gives a place back and hears how the request ended; `None` if it was given up. Returns the
     /// new state, if this changed it. `rng` is for the jitter of the open time.
+    #[allow(clippy::needless_pass_by_value, reason = "a place is given back once")]
     pub fn release(
         &mut self,
         config: &BreakerConfig,

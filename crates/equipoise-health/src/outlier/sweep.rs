@@ -78,7 +78,7 @@ impl Sweeper {
     ) {
         ejected.clear();
         let countable = hosts.iter().filter(|host| host.is_countable).count();
-        let mut out = hosts.iter().filter(|host| host.is_countable && host.is_out).count();
+        let out = hosts.iter().filter(|host| host.is_countable && host.is_out).count();
         if !may_eject(config, out, countable) {
             return;
         }
@@ -87,11 +87,10 @@ impl Sweeper {
             b.severity.total_cmp(&a.severity).then(a.index.cmp(&b.index))
         };
         self.suspects.sort_unstable_by(by_severity);
-        for suspect in &self.suspects {
-            if !may_eject(config, out, countable) {
+        for (more, suspect) in self.suspects.iter().enumerate() {
+            if !may_eject(config, out + more, countable) {
                 break;
             }
-            out += 1;
             ejected.push((suspect.index, suspect.cause));
         }
     }
