@@ -81,13 +81,31 @@ impl Share {
     /// The part nearest to this fraction; what is out of range, or no number, is brought into it.
     pub fn new(fraction: f64) -> Self {
         // The cast saturates, and makes 0 of what is no number.
-        let units = (fraction * 65_536.0 + 0.5) as u32;
-        Self(units.clamp(1, 65_536).saturating_sub(1) as u16)
+        Self::from_units((fraction * 65_536.0 + 0.5) as u32)
+    }
+
+    /// The part in units of 2⁻¹⁶, brought into 1 to 65,536.
+    pub const fn from_units(units: u32) -> Self {
+        Self(if units > 65_536 { u16::MAX } else { units.saturating_sub(1) as u16 })
     }
 
     /// The fraction.
     pub fn get(self) -> f64 {
         f64::from(self.units()) / 65_536.0
+    }
+
+    /// This part of `scale` times a weight; never 0, unless the weight is. The scale is what lets a
+    /// weight of 1 have parts; of 65,535 or more it is cut there.
+    pub const fn of(self, weight: Weight, scale: u16) -> Weight {
+        let full = weight.get() as u64 * scale as u64;
+        let part = (full * self.units() as u64) >> 16;
+        Weight::new(if part > u16::MAX as u64 {
+            u16::MAX
+        } else if part == 0 && full > 0 {
+            1
+        } else {
+            part as u16
+        })
     }
 
     /// In units of 2⁻¹⁶: 1 to 65,536.
@@ -171,6 +189,16 @@ impl Admission {
 mod tests {
     use super::*;
     use crate::Reason;
+
+    #[test]
+    fn a_part_of_a_weight_is_never_nothing() {
+        assert_eq!(Share::new(0.25).of(Weight::new(8), 1), Weight::new(2));
+        assert_eq!(Share::new(0.25).of(Weight::ONE, 128), Weight::new(32));
+        assert_eq!(Share::LEAST.of(Weight::ONE, 1), Weight::ONE);
+        assert_eq!(Share::FULL.of(Weight::MAX, 1), Weight::MAX);
+        assert_eq!(Share::FULL.of(Weight::MAX, u16::MAX), Weight::MAX);
+        assert_eq!(Share::FULL.of(Weight::ZERO, 128), Weight::ZERO);
+    }
 
     const ADMIN: [Admin; 3] = [Admin::Enabled, Admin::Draining, Admin::Disabled];
     const HEALTH: [Health; 3] = [Health::Up, Health::Pending, Health::Down];

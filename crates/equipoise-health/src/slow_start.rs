@@ -5,7 +5,7 @@ mod power;
 use core::fmt;
 use core::time::Duration;
 
-use equipoise_core::Weight;
+use equipoise_core::Share;
 
 use self::power::power;
 
@@ -33,13 +33,13 @@ use self::power::power;
 ///
 /// ```
 /// use core::time::Duration;
-/// use equipoise_core::Weight;
+/// use equipoise_core::Share;
 /// use equipoise_health::SlowStart;
 ///
 /// let slow_start = SlowStart::new(Duration::from_secs(30))?;
 /// let share = slow_start.share(Duration::from_secs(15));
-/// assert_eq!(share.of(Weight::new(100)), Weight::new(50));
-/// assert!(slow_start.share(Duration::from_secs(30)).is_full());
+/// assert_eq!(share.get(), 0.5);
+/// assert_eq!(slow_start.share(Duration::from_secs(30)), Share::FULL);
 /// # Ok::<(), equipoise_health::SlowStartError>(())
 /// ```
 ///
@@ -52,6 +52,9 @@ pub struct SlowStart {
     aggression: f64,
     floor: u8,
 }
+
+/// All of it, in the units of a [`Share`].
+const FULL: u32 = Share::FULL.units();
 
 impl SlowStart {
     /// The shortest window.
@@ -125,15 +128,15 @@ impl SlowStart {
         // Whole parts of the window, so that neighbouring times are far enough apart for the power's
         // error never to turn their order.
         let window = self.window.as_nanos().max(1);
-        let part = since.as_nanos().saturating_mul(u128::from(Share::FULL.0)) / window;
+        let part = since.as_nanos().saturating_mul(u128::from(FULL)) / window;
         let Ok(part) = u32::try_from(part) else { return Share::FULL };
-        if part >= Share::FULL.0 {
+        if part >= FULL {
             return Share::FULL;
         }
-        let full = f64::from(Share::FULL.0);
+        let full = f64::from(FULL);
         let grown = (power(f64::from(part) / full, 1.0 / self.aggression) * full + 0.5) as u32;
-        let floor = (u32::from(self.floor) * Share::FULL.0).div_ceil(100);
-        Share(grown.max(floor).min(Share::FULL.0))
+        let floor = (u32::from(self.floor) * FULL).div_ceil(100);
+        Share::from_units(grown.max(floor))
     }
 
     /// When the share will have grown enough for an update to be worth while: by a twentieth of the
@@ -141,47 +144,16 @@ impl SlowStart {
     /// 50 ms after it. `None` once the share is full.
     pub fn next_step(&self, since: Duration) -> Option<Duration> {
         let share = self.share(since);
-        if share.is_full() {
+        if share == Share::FULL {
             return None;
         }
-        let full = f64::from(Share::FULL.0);
-        let target = f64::from(share.0) / full + 1.0 / Self::STEPS;
+        let full = f64::from(FULL);
+        let target = share.get() + 1.0 / Self::STEPS;
         let part = if target < 1.0 { power(target, self.aggression) } else { 1.0 };
         // A part of the window more, for what rounding takes.
         let nanos = self.window.as_nanos() as f64 * (part + 1.0 / full).min(1.0);
         let grown = Duration::from_nanos(nanos as u64).min(self.window);
         Some(grown.max(since.saturating_add(Self::STEP)))
-    }
-}
-
-/// Which part of its weight a backend gets: more than nothing, at most all.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Share(u32);
-
-impl Share {
-    /// All of it.
-    pub const FULL: Self = Self(1 << 16);
-
-    /// In parts of 65,536: 1 to 65,536.
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-
-    /// Whether it is all.
-    pub const fn is_full(self) -> bool {
-        self.0 == Self::FULL.0
-    }
-
-    /// This part of a weight, to the nearest whole number; never 0, unless the weight is.
-    ///
-    /// A weight of 1 has no parts: multiply all weights of the pool by the same number first (100, or
-    /// what leaves the largest at 65,535), or a slow start changes nothing.
-    pub const fn of(self, weight: Weight) -> Weight {
-        if weight.get() == 0 {
-            return weight;
-        }
-        let part = (weight.get() as u32 * self.0 + Self::FULL.0 / 2) / Self::FULL.0;
-        Weight::new(if part == 0 { 1 } else { part as u16 })
     }
 }
 
@@ -285,7 +257,7 @@ mod tests {
             let slow = SlowStart::new(S(60)).unwrap();
             let slow = slow.with_aggression(aggression).unwrap().with_floor(floor).unwrap();
             for (seconds, want) in table {
-                let got = (slow.share(S(seconds)).get() * 10_000 + 32_768) >> 16;
+                let got = (slow.share(S(seconds)).units() * 10_000 + 32_768) >> 16;
                 assert_eq!(got, want, "aggression {aggression}, {seconds} s");
             }
         }
@@ -299,13 +271,13 @@ mod tests {
             let slow = SlowStart::new(window).unwrap();
             let slow = slow.with_aggression(aggression).unwrap().with_floor(1).unwrap();
             let mut last = slow.share(Duration::ZERO);
-            assert!(last.get() >= 655);
+            assert!(last.units() >= 655);
             for k in 1..=65_540_u64 {
                 let share = slow.share(Duration::from_nanos(k * 1_000));
                 assert!(share >= last && share <= Share::FULL, "{aggression} {k}");
                 last = share;
             }
-            assert!(slow.share(window).is_full() && slow.share(Duration::MAX).is_full());
+            assert!(slow.share(window) == Share::FULL && slow.share(Duration::MAX) == Share::FULL);
         }
     }
 
@@ -318,30 +290,19 @@ mod tests {
                 let (mut since, mut steps) = (Duration::ZERO, 0);
                 while let Some(next) = slow.next_step(since) {
                     assert!(next >= since + SlowStart::STEP, "{slow:?} {since:?} {next:?}");
-                    let grown = slow.share(next).get() - slow.share(since).get();
-                    let enough = grown >= 65_536 / 20 - 2 || slow.share(next).is_full();
+                    let grown = slow.share(next).units() - slow.share(since).units();
+                    let enough = grown >= 65_536 / 20 - 2 || slow.share(next) == Share::FULL;
                     assert!(enough, "{slow:?} {since:?} {grown}");
                     since = next;
                     steps += 1;
                 }
-                assert!(slow.share(since).is_full());
+                assert!(slow.share(since) == Share::FULL);
                 assert!((1..=20).contains(&steps), "{slow:?} {steps}");
             }
         }
         let slow = SlowStart::new(S(10)).unwrap();
         assert_eq!(slow.next_step(S(10)), None);
         assert_eq!(slow.with_floor(100).unwrap().next_step(Duration::ZERO), None);
-    }
-
-    #[test]
-    fn a_share_of_a_weight_is_never_nothing() {
-        let slow = SlowStart::new(S(10)).unwrap().with_floor(1).unwrap();
-        let least = slow.share(Duration::ZERO);
-        assert_eq!(least.of(Weight::ZERO), Weight::ZERO);
-        assert_eq!(least.of(Weight::ONE), Weight::ONE);
-        assert_eq!(least.of(Weight::new(1000)), Weight::new(10));
-        assert_eq!(Share::FULL.of(Weight::MAX), Weight::MAX);
-        assert_eq!(slow.share(S(5)).of(Weight::MAX), Weight::new(32_768));
     }
 
     #[test]

@@ -305,12 +305,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
         }
         let largest = self.entries.iter().map(|entry| entry.settings.weight.get()).max();
         let scale = (u16::MAX / largest.unwrap_or(1).max(1)).min(FINEST);
-        let in_effect = |entry: &Entry<B>| {
-            let full = u64::from(entry.settings.weight.get()) * u64::from(scale);
-            let part = (full * u64::from(entry.finding.share.units())) >> 16;
-            // However small its part: one that has a weight has requests.
-            Weight::new(part.max(full.min(1)) as u16)
-        };
+        let in_effect = |entry: &Entry<B>| entry.finding.share.of(entry.settings.weight, scale);
         (self.entries.iter().map(in_effect).collect(), scale)
     }
 
