@@ -169,7 +169,6 @@ impl Check {
     pub fn on_result(
         &mut self,
         config: &CheckConfig,
-
         token: Token,
         verdict: Verdict,
         rng: &mut Rng,
@@ -178,6 +177,25 @@ impl Check {
             return Err(Late);
         }
         Ok(self.end(config, verdict, rng))
+    }
+
+    /// The probe could not be sent, for a reason that is not the backend's: the prober has no file
+    /// descriptor left, say. It ends without a verdict, and the next one comes as if it had had one.
+    ///
+    /// # Errors
+    /// As for [`on_result`](Self::on_result).
+    pub fn abandon(
+        &mut self,
+        config: &CheckConfig,
+        token: Token,
+        rng: &mut Rng,
+    ) -> Result<(), Late> {
+        if !self.probing || token.0 != self.generation {
+            return Err(Late);
+        }
+        self.probing = false;
+        self.due = self.began + jittered(config, self.interval(config), rng);
+        Ok(())
     }
 
     fn end(&mut self, config: &CheckConfig, verdict: Verdict, rng: &mut Rng) -> Option<Transition> {
@@ -263,6 +281,11 @@ impl Check {
     /// Both of these.
     pub const fn standing(&self) -> Standing {
         Standing { health: self.health, drain: self.drain }
+    }
+
+    /// Whether it is up, and its last probe passed.
+    pub(crate) const fn is_steady_up(&self) -> bool {
+        matches!(self.health, Health::Up) && self.run == 0
     }
 
     /// Whether a probe is in flight.

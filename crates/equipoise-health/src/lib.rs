@@ -7,6 +7,7 @@ extern crate alloc;
 mod backoff;
 pub mod breaker;
 mod check;
+pub mod monitor;
 pub mod outlier;
 mod panic;
 mod passive_error;
@@ -19,6 +20,7 @@ pub use check::{
     Check, CheckConfig, CheckConfigBuilder, CheckConfigError, InitialHealth, Late, Poll, Progress,
     Standing, Token, Transition, Verdict,
 };
+pub use monitor::{Monitor, MonitorConfig};
 pub use outlier::{Ejection, EjectionCause, OutlierConfig, Sweeper};
 pub use panic::{Census, Panic, PanicConfig, PanicConfigError, PanicEvent, PanicMode};
 pub use passive_error::PassiveConfigError;

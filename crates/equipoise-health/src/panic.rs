@@ -44,6 +44,17 @@ pub enum PanicMode {
     LastGood,
 }
 
+impl PanicMode {
+    /// Whether a backend's health does not count in panic.
+    pub(crate) const fn looks_away(self, last_good: bool) -> bool {
+        match self {
+            Self::FailOpen => true,
+            Self::FailClosed => false,
+            Self::LastGood => last_good,
+        }
+    }
+}
+
 impl PanicConfig {
     /// A mode, and the share of healthy backends below which it begins, in percent.
     ///
@@ -181,11 +192,7 @@ impl Panic {
         condition: &Condition,
         last_good: bool,
     ) -> Admission {
-        let look_away = match config.mode {
-            PanicMode::FailOpen => true,
-            PanicMode::FailClosed => false,
-            PanicMode::LastGood => last_good,
-        };
+        let look_away = config.mode.looks_away(last_good);
         if self.active && look_away && !matches!(condition.health, Health::Pending) {
             // The operator's wish, the backend's own and the weight still hold.
             Admission::of(&Condition { health: Health::Up, passive: Passive::Clear, ..*condition })
