@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use equipoise_core::Runs;
+
 use crate::PassiveConfigError;
 use crate::backoff::Backoff;
 use crate::passive_error::{check_number, check_time};
@@ -44,6 +46,17 @@ impl OutlierConfig {
     /// Starts from the defaults.
     pub fn builder() -> OutlierBuilder {
         OutlierBuilder::default()
+    }
+
+    /// At which runs of failures [`on_runs`](super::on_runs) has something to say; 0: never.
+    pub const fn thresholds(&self) -> Runs {
+        let OutlierBuilder { consecutive, consecutive_gateway, consecutive_local, .. } = self.0;
+        Runs {
+            failures: consecutive,
+            gateway: consecutive_gateway,
+            local: consecutive_local,
+            code: 0,
+        }
     }
 
     /// How often to sweep.
