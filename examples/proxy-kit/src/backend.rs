@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::str::FromStr;
 
 use equipoise_core::Weight;
@@ -74,19 +74,30 @@ pub struct BackendSpec {
     pub backup: bool,
     /// How many requests (or connections, in the L4 proxy) it may have at a time.
     pub max: Option<NonZeroU32>,
+    /// Where its health is asked for, if not where its requests go.
+    pub check: Option<CheckAddress>,
+}
+
+/// Where a backend's health is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CheckAddress {
+    /// At another port of the backend.
+    Port(NonZeroU16),
+    /// Elsewhere.
+    Address(Address),
 }
 
 impl BackendSpec {
     /// A backend of weight 1, without a limit.
     pub const fn new(address: Address) -> Self {
-        Self { address, weight: Weight::ONE, backup: false, max: None }
+        Self { address, weight: Weight::ONE, backup: false, max: None, check: None }
     }
 }
 
 impl FromStr for BackendSpec {
     type Err = String;
 
-    /// `host:port[,weight=N][,backup][,max=N]`
+    /// `host:port[,weight=N][,backup][,max=N][,check=PORT]`, or `check=host:port`
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',').map(str::trim);
         let mut spec = Self::new(parts.next().unwrap_or_default().parse()?);
@@ -107,9 +118,15 @@ impl FromStr for BackendSpec {
                     Ok(max) => spec.max = Some(max),
                     Err(why) => return wrong(&why),
                 },
+                ("check", Some(value)) => match value.parse() {
+                    Ok(check) => spec.check = Some(check),
+                    Err(why) => return wrong(&why),
+                },
                 ("backup", None) => spec.backup = true,
                 _ => {
-                    let why = format!("unknown `{part}`; allowed are weight=N, backup, max=N");
+                    let why = format!(
+                        "unknown `{part}`; allowed are weight=N, backup, max=N, check=PORT"
+                    );
                     return wrong(&why);
                 }
             }
@@ -118,7 +135,21 @@ impl FromStr for BackendSpec {
     }
 }
 
-fn parse_weight(text: &str) -> Result<Weight, String> {
+impl FromStr for CheckAddress {
+    type Err = String;
+
+    /// `9000` or `host:9000`
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            let wrong = |_| format!("check `{text}` is not a port from 1 to 65535");
+            return text.parse().map(Self::Port).map_err(wrong);
+        }
+        text.parse().map(Self::Address).map_err(|wrong| format!("check: {wrong}"))
+    }
+}
+
+/// A weight as it is written, in digits.
+pub(crate) fn parse_weight(text: &str) -> Result<Weight, String> {
     let number: u64 = text
         .parse()
         .map_err(|_| format!("weight `{text}` is not a number from 0 to {}", Weight::MAX))?;
@@ -146,13 +177,41 @@ struct Table {
     #[serde(default)]
     backup: bool,
     max: Option<i64>,
+    check: Option<CheckText>,
+}
+
+/// A port, or an address. Both are checked as text.
+struct CheckText(String);
+
+impl<'de> Deserialize<'de> for CheckText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrText;
+        impl Visitor<'_> for NumberOrText {
+            type Value = CheckText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a port, or \"host:port\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<CheckText, E> {
+                Ok(CheckText(text.to_owned()))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<CheckText, E> {
+                Ok(CheckText(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(NumberOrText)
+    }
 }
 
 impl<'de> Visitor<'de> for TextOrTable {
     type Value = BackendSpec;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a backend: \"host:port[,weight=N][,backup][,max=N]\", or a table with address, weight, backup, max")
+        f.write_str(
+            "a backend: \"host:port[,weight=N][,backup][,max=N][,check=PORT]\", or a table with address, weight, \
+             backup, max, check")
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<BackendSpec, E> {
@@ -164,9 +223,11 @@ impl<'de> Visitor<'de> for TextOrTable {
         let address = table.address.parse().map_err(A::Error::custom)?;
         let max = table.max.map(|max| parse_max(&max.to_string())).transpose();
         let max = max.map_err(A::Error::custom)?;
+        let check = table.check.map(|check| check.0.parse()).transpose();
+        let check = check.map_err(A::Error::custom)?;
         let weight = table.weight.map(|weight| parse_weight(&weight.to_string())).transpose();
         let weight = weight.map_err(A::Error::custom)?.unwrap_or_default();
-        Ok(BackendSpec { address, weight, backup: table.backup, max })
+        Ok(BackendSpec { address, weight, backup: table.backup, max, check })
     }
 }
 
@@ -181,6 +242,32 @@ mod tests {
         assert_eq!(spec.weight, Weight::new(5));
         assert!(spec.backup);
         assert_eq!(spec.max, NonZeroU32::new(7));
+    }
+
+    #[test]
+    fn its_health_may_be_asked_for_elsewhere() {
+        let check = |text: &str| text.parse::<BackendSpec>().unwrap().check;
+        assert_eq!(check("a:80"), None);
+        assert_eq!(check("a:80,check=9000"), NonZeroU16::new(9000).map(CheckAddress::Port));
+        let elsewhere = Some(CheckAddress::Address("b:9000".parse().unwrap()));
+        assert_eq!(check("a:80,check=B:9000"), elsewhere);
+
+        #[derive(Debug, serde::Deserialize)]
+        struct File {
+            backends: Vec<BackendSpec>,
+        }
+        let file = |check: &str| {
+            let text = format!("backends = [{{ address = \"a:80\", check = {check} }}]");
+            toml::from_str(&text).map(|file: File| file.backends[0].check.clone())
+        };
+        assert_eq!(file("9000"), Ok(NonZeroU16::new(9000).map(CheckAddress::Port)));
+        assert_eq!(file("\"b:9000\""), Ok(elsewhere));
+        for (bad, named) in
+            [("0", "check `0`"), ("-1", "check: "), ("70000", "`70000`"), ("true", "a port")]
+        {
+            let error = file(bad).unwrap_err().to_string();
+            assert!(error.contains(named), "{bad}: {error}");
+        }
     }
 
     #[test]
@@ -209,6 +296,10 @@ mod tests {
             ("host:80,weight", "allowed are weight=N"),
             ("host:80,weight=1,weight=2", "`weight` is given twice"),
             ("host:80,max=0", "max `0`"),
+            ("host:80,check=0", "check `0` is not a port"),
+            ("host:80,check=65536", "check `65536` is not a port"),
+            ("host:80,check=", "check: backend ``: no port"),
+            ("host:80,check=http://a:1", "without a scheme"),
             ("host:80,backup=1", "unknown `backup=1`"),
             ("host:80,", "unknown ``"),
         ] {

@@ -41,9 +41,12 @@ fn place(text: &str, at: usize) -> (usize, usize, String) {
     (before.matches('\n').count() + 1, column, quote)
 }
 
-/// A log is no place for a secret, not even for one that is written wrong.
+/// A log is no place for a secret or a token, not even for one that is written wrong.
 fn without_secret(line: &str) -> &str {
-    line.to_ascii_lowercase().find("secret").map_or(line, |at| &line[..at + "secret".len()])
+    let lower = line.to_ascii_lowercase();
+    let end = |word: &str| lower.find(word).map(|at| at + word.len());
+    let ends = ["secret", "token"].into_iter().filter_map(end);
+    ends.min().map_or(line, |end| &line[..end])
 }
 
 #[cfg(test)]
@@ -60,5 +63,6 @@ mod tests {
     fn a_secret_is_not_quoted() {
         assert_eq!(place("a.Secret = \"00\n", 3).2, "a.Secret");
         assert_eq!(place("a = { b = 1, secret = \"00\", c }", 3).2, "a = { b = 1, secret");
+        assert_eq!(place("token = \"00\", secret", 3).2, "token");
     }
 }

@@ -47,8 +47,17 @@ pub struct Flags {
     )]
     pub key: Option<KeySpec>,
 
+    /// Listen here for operators: GET /backends shows the health of the backends, and POST changes it.
+    /// A loopback address
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_listen)]
+    pub admin: Option<SocketAddr>,
+
     /// Read the configuration from a TOML file, instead of the flags above
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "backend", "policy", "key"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["listen", "backend", "policy", "key", "admin"]
+    )]
     pub config: Option<PathBuf>,
 
     /// Check the configuration, say so, and exit

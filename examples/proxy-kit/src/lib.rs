@@ -5,8 +5,11 @@
 //! |---|---|
 //! | [`flags`] | the command line |
 //! | [`file`](mod@file) | reads a TOML file; an error is one line with the place in the file |
-//! | [`backend`] | a backend as it is written: `host:port[,weight=N][,backup][,max=N]`, or a table |
+//! | [`backend`] | a backend as it is written: `host:port[,weight=N][,backup][,max=N][,check=PORT]`, or a table |
 //! | [`settings`] | sections of a configuration, checked into types that can't be wrong |
+//! | [`health`] | how the health of backends is found out: as it is written, and checked |
+//! | [`discover`] | backends from a file or a name server |
+//! | [`admin`] | shows an operator the backends and their health, and lets them be changed |
 //! | [`keys`] | by which key a pool picks: as it is written, checked, and at work |
 //! | [`pools`] | resolved backends in an `equipoise_pool::Pool` |
 //! | [`connect`] | a connection to a backend, in a limited time |
@@ -25,12 +28,15 @@
 //! Whatever goes wrong in 1 to 3 is a [`StartError`]: one line, exit code 2, and nothing was
 //! served.
 
+pub mod admin;
 pub mod backend;
 pub mod clock;
 pub mod connect;
+pub mod discover;
 mod error;
 pub mod file;
 pub mod flags;
+pub mod health;
 pub mod keys;
 pub mod listen;
 pub mod log;

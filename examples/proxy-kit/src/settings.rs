@@ -10,7 +10,9 @@ use serde::Deserialize;
 
 use crate::StartError;
 use crate::backend::BackendSpec;
+use crate::discover::{DiscoverSection, Discovery};
 use crate::flags::{Flags, parse_listen};
+use crate::health::{HealthSection, HealthSettings};
 use crate::keys::{KeySettings, Secret, Sight, Written};
 
 /// `[pools.NAME]`, as it is written.
@@ -27,9 +29,14 @@ pub struct PoolSection {
     /// Among whom.
     #[serde(default)]
     pub backends: Vec<BackendSpec>,
+    /// Among whom, if that is not listed.
+    pub discover: Option<DiscoverSection>,
+    /// How their health is found out, instead of as `[health]` says.
+    pub health: Option<HealthSection>,
 }
 
-/// A pool with a good name and at least one backend, all of them different.
+/// A pool with a good name, and at least one backend, all of them different, or a place to find
+/// them.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
     name: String,
@@ -37,57 +44,88 @@ pub struct PoolSettings {
     policy: PolicyConfig,
     key: Option<KeySettings>,
     backends: Vec<BackendSpec>,
+    discovery: Option<Discovery>,
+    health: HealthSettings,
 }
 
 /// The pool that the flags describe.
 pub const DEFAULT_POOL: &str = "default";
 
 impl PoolSettings {
-    /// Checks one pool of a proxy that sees this of its requests.
+    /// Checks one pool of a proxy that sees this of its requests. `health` holds unless the pool has
+    /// a section of its own.
     ///
     /// # Errors
-    /// A name that would spoil the log; no backends; the same backend twice; what
-    /// [`Written::check`] refuses.
-    pub fn new(name: &str, section: PoolSection, sight: Sight) -> Result<Self, StartError> {
+    /// A name that would spoil the log; no backends; the same backend twice; backends that are both
+    /// listed and discovered; what [`Written::check`], [`Discovery::new`] and [`HealthSettings::new`]
+    /// refuse.
+    pub fn new(
+        name: &str,
+        section: PoolSection,
+        health: &HealthSettings,
+        sight: Sight,
+    ) -> Result<Self, StartError> {
         let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if name.is_empty() || !name.bytes().all(good) {
             let wrong = "a name has letters, digits, `-` and `_` only";
             return Err(StartError::new(format!("pools.{name}"), wrong));
         }
-        let PoolSection { policy, key, secret, backends } = section;
+        let PoolSection { policy, key, secret, backends, discover, health: own } = section;
         let written = Written { section: Some(name), key, secret };
         let key = written.check(policy, sight)?;
+        let health = match own {
+            Some(own) => HealthSettings::new(&format!("pools.{name}.health"), &own)?,
+            None => health.clone(),
+        };
+        let at = format!("pools.{name}.discover");
+        let discovery = discover.map(|section| Discovery::new(&at, &section)).transpose()?;
         let field = format!("pools.{name}.backends");
         let name = name.to_owned();
-        Self { name, field, policy, key, backends }.with_good_backends()
+        Self { name, field, policy, key, backends, discovery, health }.with_good_backends()
     }
 
     fn with_good_backends(self) -> Result<Self, StartError> {
         let Self { field, backends, .. } = &self;
-        if backends.is_empty() {
-            return Err(StartError::new(field, "no backends"));
+        match (backends.is_empty(), self.discovery.is_some()) {
+            (true, false) => return Err(StartError::new(field, "no backends")),
+            (false, true) => {
+                let wrong = "they are discovered as well; list them or discover them";
+                return Err(StartError::new(field, wrong));
+            }
+            (true, true) | (false, false) => {}
         }
         for (index, backend) in backends.iter().enumerate() {
             if backends[..index].iter().any(|other| other.address == backend.address) {
                 let wrong = format!("duplicate backend `{}`", backend.address);
                 return Err(StartError::new(field, wrong));
             }
+            if backend.check.is_some() && self.health.check.is_none() {
+                let wrong = format!(
+                    "backend `{}`: `check` says where to ask for its health, but nothing is asked; add \
+                     [health.check]",
+                    backend.address
+                );
+                return Err(StartError::new(field, wrong));
+            }
         }
         Ok(self)
     }
 
-    /// Checks all pools of a file.
+    /// Checks all pools of a file, and its `[health]`.
     ///
     /// # Errors
     /// No pools, and what [`new`](Self::new) refuses.
     pub fn all(
         sections: BTreeMap<String, PoolSection>,
+        health: &HealthSection,
         sight: Sight,
     ) -> Result<Vec<Self>, StartError> {
+        let health = HealthSettings::new("health", health)?;
         if sections.is_empty() {
             return Err(StartError::new("pools", "no pools, so no backends; add [pools.NAME]"));
         }
-        sections.into_iter().map(|(name, section)| Self::new(&name, section, sight)).collect()
+        let check = |(name, section): (String, _)| Self::new(&name, section, &health, sight);
+        sections.into_iter().map(check).collect()
     }
 
     /// The one pool that the flags describe.
@@ -104,7 +142,8 @@ impl PoolSettings {
         let key = written.check(policy, sight)?;
         let (name, field) = (DEFAULT_POOL.to_owned(), "--backend".to_owned());
         let backends = flags.backend.clone();
-        Self { name, field, policy, key, backends }.with_good_backends()
+        let (discovery, health) = (None, HealthSettings::default());
+        Self { name, field, policy, key, backends, discovery, health }.with_good_backends()
     }
 
     /// The name.
@@ -127,7 +166,17 @@ impl PoolSettings {
         self.key.as_ref()
     }
 
-    /// The backends.
+    /// How the health of its backends is found out.
+    pub const fn health(&self) -> &HealthSettings {
+        &self.health
+    }
+
+    /// Where its backends come from, if they are not listed.
+    pub const fn discovery(&self) -> Option<&Discovery> {
+        self.discovery.as_ref()
+    }
+
+    /// The backends that are listed; none if they are discovered.
     pub fn backends(&self) -> &[BackendSpec] {
         &self.backends
     }
