@@ -6,7 +6,10 @@
 //! | no connection could be made | the next backend, whatever the request |
 //! | a reused connection was closed before the request was sent | another connection, same backend |
 //! | a connection broke after the request was sent, no response | the request if it is idempotent and has no body: after a reused connection on the same backend, else on the next one; 502 for any other |
+//! | its check found the backend dead while the request waited for a response | the same request on the next one, if it may be repeated; any other waits on |
 //! | no response in time | 504 |
+//!
+//! How many requests are tried again is limited by the pool's retry budget.
 //!
 //! So no backend gets a request that another one may have acted on, unless it may be repeated
 //! (RFC 9110, section 9.2.2). A backend that failed is not asked again for the same request.
@@ -74,13 +77,18 @@ impl Forwarder {
         let again = Again::if_safe(&head, &body);
         let mut request = (head, body);
         let mut tried = Tried::default();
+        pool.count_request();
         loop {
             let mut asked =
                 equipoise_pool::Request::new().at(self.clock.now()).avoiding(&tried.backends);
             if let Some(key) = key {
                 asked = asked.with_key(key);
             }
-            let lease = pool.pool.pick(&asked).map_err(|error| tried.refusal(error))?;
+            if !tried.backends.is_empty() && !pool.may_retry() {
+                let reason = "the backend failed, and too many requests are being tried again";
+                return Err(Refusal::new(StatusCode::BAD_GATEWAY, reason));
+            }
+            let lease = pool.pool().pick(&asked).map_err(|error| tried.refusal(error))?;
             log.backend = Some(lease.name().to_owned());
             log.attempts += 1;
             let (mut head, body) = request;
@@ -90,7 +98,19 @@ impl Forwarder {
                 prepare(&mut head, &lease);
                 Some(Request::from_parts(head, body))
             };
-            let failed = match self.attempt(&lease, Request::from_parts(head, body), resend).await {
+            let request_now = Request::from_parts(head, body);
+            // One that can go elsewhere need not wait for a backend that its check has found dead.
+            let attempt = self.attempt(&lease, request_now, resend);
+            let attempt = async {
+                if again.is_none() {
+                    return attempt.await;
+                }
+                tokio::select! {
+                    done = attempt => done,
+                    () = lease.died() => Err(Failed::Broken),
+                }
+            };
+            let failed = match attempt.await {
                 Ok((response, connection)) => {
                     return Ok(Forwarded { response, lease, connection });
                 }

@@ -54,7 +54,7 @@ async fn start_demo(mut flags: Flags) -> Result<(), StartError> {
 async fn build(settings: Settings) -> Result<Proxy, StartError> {
     let Settings { listeners: _, pools, routes, timeouts } = settings;
     let clock = Monotonic::start();
-    let pools = pools::build(&pools, |backend| Upstream::new(backend, clock)).await?;
+    let pools = pools::build(&pools, clock, |backend| Upstream::new(backend, clock)).await?;
     Ok(Proxy { routes, pools, forwarder: Forwarder { clock, timeouts } })
 }
 

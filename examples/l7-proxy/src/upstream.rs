@@ -6,9 +6,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use equipoise_core::{Clock, Instant};
+use equipoise_core::{Clock, Instant, Reason};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::HeaderValue;
@@ -17,6 +18,9 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use proxy_kit::clock::Monotonic;
 use proxy_kit::connect::Backend;
+use proxy_kit::observer::Connections;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::upload::Upload;
 
@@ -25,8 +29,8 @@ const MAX_IDLE: usize = 64;
 /// How long one is kept. Less than the 60 to 75 s after which common servers close it.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(50);
 
-/// What the proxy keeps about a backend.
-#[derive(Debug)]
+/// What the proxy keeps about a backend. Clones are the same.
+#[derive(Clone, Debug)]
 pub(crate) struct Upstream {
     backend: Backend,
     idle: Arc<Idle>,
@@ -36,6 +40,10 @@ pub(crate) struct Upstream {
 #[derive(Debug)]
 struct Idle {
     waiting: Mutex<Vec<(Instant, SendRequest<Upload>)>>,
+    /// How often the backend was taken out: connections from before are of no use.
+    age: AtomicU64,
+    /// Told when it is found dead.
+    died: Notify,
     clock: Monotonic,
 }
 
@@ -44,6 +52,7 @@ struct Idle {
 pub(crate) struct Connection {
     sender: SendRequest<Upload>,
     home: Arc<Idle>,
+    age: u64,
     /// It has carried a request before; the backend may close it at any moment.
     pub(crate) reused: bool,
 }
@@ -59,7 +68,8 @@ pub(crate) enum SendError {
 
 impl Upstream {
     pub(crate) fn new(backend: Backend, clock: Monotonic) -> Self {
-        Self { backend, idle: Arc::new(Idle { waiting: Mutex::new(Vec::new()), clock }) }
+        let (waiting, age, died) = (Mutex::new(Vec::new()), AtomicU64::new(0), Notify::new());
+        Self { backend, idle: Arc::new(Idle { waiting, age, died, clock }) }
     }
 
     /// `host:port`
@@ -78,11 +88,25 @@ impl Upstream {
         let mut waiting = self.idle.waiting.lock();
         waiting.retain(|(since, sender)| sender.is_ready() && now.since(*since) < MAX_IDLE_TIME);
         let (_, sender) = waiting.pop()?;
-        Some(Connection { sender, home: Arc::clone(&self.idle), reused: true })
+        Some(self.connection(sender, self.age(), true))
+    }
+
+    fn connection(&self, sender: SendRequest<Upload>, age: u64, reused: bool) -> Connection {
+        Connection { sender, home: Arc::clone(&self.idle), age, reused }
+    }
+
+    fn age(&self) -> u64 {
+        self.idle.age.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the backend's check finds it dead.
+    pub(crate) fn died(&self) -> Notified<'_> {
+        self.idle.died.notified()
     }
 
     /// A new connection.
     pub(crate) async fn connect(&self, limit: Duration) -> io::Result<Connection> {
+        let age = self.age();
         let stream = self.backend.connect(limit).await?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
@@ -90,7 +114,19 @@ impl Upstream {
         tokio::spawn(async move {
             let _ = connection.await;
         });
-        Ok(Connection { sender, home: Arc::clone(&self.idle), reused: false })
+        Ok(self.connection(sender, age, false))
+    }
+}
+
+impl Connections for Upstream {
+    /// Idle connections are closed, and those in use when their request has ended.
+    fn close(&self, reason: Option<Reason>) {
+        self.idle.age.fetch_add(1, Ordering::Relaxed);
+        // Dropped when the lock is free again.
+        let _idle = std::mem::take(&mut *self.idle.waiting.lock());
+        if reason == Some(Reason::Down) {
+            self.idle.died.notify_waiters();
+        }
     }
 }
 
@@ -115,7 +151,8 @@ impl Connection {
         tokio::spawn(async move {
             if self.sender.ready().await.is_ok() {
                 let mut waiting = self.home.waiting.lock();
-                if waiting.len() < MAX_IDLE {
+                let is_current = self.age == self.home.age.load(Ordering::Relaxed);
+                if is_current && waiting.len() < MAX_IDLE {
                     waiting.push((self.home.clock.now(), self.sender));
                 }
             }

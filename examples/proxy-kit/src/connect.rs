@@ -35,6 +35,23 @@ impl Backend {
         Ok(Self { name, addresses })
     }
 
+    /// A backend that is known by its address.
+    pub fn at(address: SocketAddr) -> Self {
+        Self { name: Address::from(address), addresses: vec![address] }
+    }
+
+    /// The same backend at another port.
+    #[must_use]
+    pub fn at_port(&self, port: u16) -> Self {
+        let addresses = self.addresses.iter().map(|address| SocketAddr::new(address.ip(), port));
+        Self { name: self.name.clone(), addresses: addresses.collect() }
+    }
+
+    /// Its addresses, in the resolver's order.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
     /// `host:port`, as it was configured.
     pub fn name(&self) -> &str {
         self.name.as_str()

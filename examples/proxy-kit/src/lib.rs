@@ -40,6 +40,7 @@ pub mod health;
 pub mod keys;
 pub mod listen;
 pub mod log;
+pub mod observer;
 pub mod pools;
 pub mod run;
 pub mod settings;

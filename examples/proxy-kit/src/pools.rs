@@ -1,13 +1,29 @@
-//! Resolved backends, in an Equipoise pool.
+//! Pools at work: resolved backends under a controller, which minds their health.
 
-use equipoise_core::{BackendId, BoxPolicy};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use equipoise_core::{Admin, BackendId, BoxPolicy, Clock, Health, Outcome, Rng};
 use equipoise_hash::compat::Servers;
 use equipoise_hash::{BuildError, Node};
-use equipoise_pool::{Pool, Spec};
+use equipoise_health::breaker::Permit;
+use equipoise_health::monitor::MonitorConfig;
+use equipoise_health::{BreakerConfig, CircuitBreaker, RetryBudget};
+use equipoise_pool::Pool;
+use equipoise_tokio::control::{ControlSettings, Controller, Managed, Standing};
+use equipoise_tokio::discovery::Endpoint;
+use equipoise_tokio::probe::{Target, Tcp};
+use parking_lot::Mutex;
+use tokio::time::{sleep, timeout};
 
 use crate::StartError;
+use crate::admin::{ActError, Action, BackendReport, PoolReport};
+use crate::backend::{Address, BackendSpec, CheckAddress};
+use crate::clock::Monotonic;
 use crate::connect::Backend;
 use crate::keys::{KeySettings, PoolKey};
+use crate::observer::{Connections, HealthLog};
 use crate::settings::PoolSettings;
 
 /// A pool of `B`, and what it is called.
@@ -15,61 +31,288 @@ use crate::settings::PoolSettings;
 pub struct NamedPool<B> {
     /// What the configuration calls it.
     pub name: String,
-    /// The pool. All workers pick through it, so that round robin alternates over all of them.
-    pub pool: Pool<B, BoxPolicy>,
     /// The key that it picks by, if it does.
     pub key: Option<PoolKey>,
+    control: Controller<B, BoxPolicy>,
+    clock: Monotonic,
+    settings: PoolSettings,
+    retries: Mutex<RetryBudget>,
+    breaker: Option<Arc<Breaker>>,
+}
+
+/// A circuit breaker, shared by all requests of its pool.
+#[derive(Debug)]
+pub struct Breaker {
+    clock: Monotonic,
+    config: BreakerConfig,
+    /// And what jitter is drawn from.
+    state: Mutex<(CircuitBreaker, Rng)>,
 }
 
 /// The tier of backends marked as `backup`: used when none of tier 0 can be.
 const BACKUP_TIER: u8 = 1;
 
 /// Resolves the backends of all pools, then makes the pools. `make` turns a backend into what the
-/// proxy keeps about it.
+/// proxy keeps about it; clones of that are the same.
 ///
 /// # Errors
 /// A backend that can't be resolved, by its name; no randomness.
-pub async fn build<B: Send + Sync + 'static>(
+pub async fn build<B: Connections>(
     settings: &[PoolSettings],
+    clock: Monotonic,
     make: impl Fn(Backend) -> B,
 ) -> Result<Vec<NamedPool<B>>, StartError> {
     let mut pools = Vec::new();
     for pool in settings {
-        pools.push(build_one(pool, &make).await?);
+        pools.push(NamedPool::build(pool, clock, &make).await?);
     }
     Ok(pools)
 }
 
-async fn build_one<B: Send + Sync + 'static>(
-    settings: &PoolSettings,
-    make: impl Fn(Backend) -> B,
-) -> Result<NamedPool<B>, StartError> {
-    let field = settings.field();
-    let mut specs = Vec::new();
-    for written in settings.backends() {
-        let backend = Backend::resolve(written.address.clone()).await.map_err(|error| {
-            let wrong = format!("can't resolve `{}`: {error}", written.address);
-            StartError::new(field, wrong)
+impl<B: Connections> NamedPool<B> {
+    async fn build(
+        settings: &PoolSettings,
+        clock: Monotonic,
+        make: impl Fn(Backend) -> B,
+    ) -> Result<Self, StartError> {
+        let field = settings.field();
+        let mut backends = Vec::new();
+        for written in settings.backends() {
+            backends.push(managed(settings, written, &make).await?);
+        }
+        // Another seed in each process, or all of them would start with the same backend.
+        let seed = getrandom::u64().map_err(|error| StartError::new("random seed", error))?;
+        let policy = policy(settings).map_err(|error| {
+            StartError::new(field, format!("not for `{}`: {error}", settings.policy()))
         })?;
-        let id = BackendId::named(backend.name());
-        let mut spec = Spec::new(id, make(backend)).weight(written.weight);
-        if written.backup {
-            spec = spec.tier(BACKUP_TIER);
-        }
-        if let Some(max) = written.max {
-            spec = spec.max_in_flight(max);
-        }
-        specs.push(spec);
+        let health = settings.health();
+        let log = HealthLog { pool: settings.name().to_owned(), close: health.close };
+        let control = Controller::new(policy, seed, control_settings(settings), clock, log);
+        control.update(backends).map_err(|error| StartError::new(field, error))?;
+        let breaker = health.breaker.map(|config| {
+            let state = Mutex::new((CircuitBreaker::new(), Rng::seeded(seed)));
+            Arc::new(Breaker { clock, config, state })
+        });
+        Ok(Self {
+            name: settings.name().to_owned(),
+            key: settings.key().map(KeySettings::start).transpose()?,
+            control,
+            clock,
+            settings: settings.clone(),
+            retries: Mutex::new(RetryBudget::new(health.retries)),
+            breaker,
+        })
     }
-    // Another seed in each process, or all of them would start with the same backend.
-    let seed = getrandom::u64().map_err(|error| StartError::new("random seed", error))?;
-    let policy = policy(settings).map_err(|error| {
-        StartError::new(field, format!("not for `{}`: {error}", settings.policy()))
-    })?;
-    let pool = Pool::new(policy, seed);
-    pool.update(specs).map_err(|error| StartError::new(field, error))?;
-    let key = settings.key().map(KeySettings::start).transpose()?;
-    Ok(NamedPool { name: settings.name().to_owned(), pool, key })
+
+    /// Starts what keeps the pool healthy, and waits until the first checks have decided, so that no
+    /// client finds nobody only because it was quick. It does not wait for long: backends that don't
+    /// answer are no reason not to serve.
+    ///
+    /// # Errors
+    /// What its discovery refuses.
+    pub async fn start(
+        &self,
+        make: impl Fn(Backend) -> B + Send + Sync + 'static,
+    ) -> Result<(), StartError> {
+        let control = self.control.clone();
+        tokio::spawn(async move { control.run().await });
+        if let Some(discovery) = self.settings.discovery() {
+            let (control, source) = (self.control.clone(), discovery.source()?);
+            let settings = self.settings.clone();
+            tokio::spawn(async move {
+                control.follow(source, |endpoint| Some(found(&settings, endpoint, &make))).await;
+            });
+        }
+        let waits = self.settings.discovery().is_some() || self.settings.health().check.is_some();
+        if waits {
+            let _ = timeout(FIRST_CHECKS, self.first_checks()).await;
+        }
+        Ok(())
+    }
+
+    async fn first_checks(&self) {
+        let pending = |standings: &[Standing]| {
+            standings.iter().any(|s| s.report.finding.health == Health::Pending)
+        };
+        loop {
+            let standings = self.control.standings();
+            if !standings.is_empty() && !pending(&standings) {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The pool. All workers pick through it, so that round robin alternates over all of them.
+    pub fn pool(&self) -> &Pool<B, BoxPolicy> {
+        self.control.pool()
+    }
+
+    /// A request has come, of which so and so many may be tried again.
+    pub fn count_request(&self) {
+        self.retries.lock().deposit(self.clock.now());
+    }
+
+    /// Whether a request may be tried again: a pool that is in trouble is not helped by more
+    /// requests.
+    pub fn may_retry(&self) -> bool {
+        self.retries.lock().try_withdraw(self.clock.now())
+    }
+
+    /// Takes a place at the circuit breaker, if there is one.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub fn admit(&self) -> Result<Place, String> {
+        let Some(breaker) = &self.breaker else { return Ok(Place(None)) };
+        let permit = {
+            let (circuit, _) = &mut *breaker.state.lock();
+            circuit.try_acquire(&breaker.config, breaker.clock.now())
+        };
+        let permit = permit.map_err(|refused| format!("circuit breaker: {refused}"))?;
+        Ok(Place(Some((Arc::clone(breaker), permit))))
+    }
+
+    /// How it stands, for an operator.
+    pub fn report(&self) -> PoolReport {
+        let check = self.control.check();
+        let backend = |standing: Standing| {
+            let status = standing.status;
+            BackendReport {
+                name: standing.name.to_string(),
+                state: standing.report.state.name().to_owned(),
+                reason: standing.report.reason,
+                admin: status.admin,
+                weight: status.weight,
+                tier: status.tier,
+                in_flight: status.in_flight,
+                share: status.finding.share.get(),
+                check: check.clone(),
+            }
+        };
+        PoolReport {
+            name: self.name.clone(),
+            policy: self.settings.policy().to_string(),
+            panic: self.control.panic(),
+            backends: self.control.standings().into_iter().map(backend).collect(),
+        }
+    }
+
+    /// Does what an operator wants of a backend.
+    ///
+    /// # Errors
+    /// [`ActError::Unknown`].
+    pub fn act(&self, backend: &str, action: Action) -> Result<(), ActError> {
+        let known = self.control.standings().into_iter().find(|known| &*known.name == backend);
+        let id = known.ok_or(ActError::Unknown)?.status.id;
+        let done = match action {
+            Action::Enable => self.control.set_admin(id, Admin::Enabled),
+            Action::Drain => self.control.set_admin(id, Admin::Draining),
+            Action::Disable => self.control.set_admin(id, Admin::Disabled),
+            Action::Weight(weight) => self.control.set_weight(id, weight),
+        };
+        // It may have left meanwhile.
+        done.map_err(|_| ActError::Unknown)
+    }
+}
+
+/// A request's place at its pool's circuit breaker, which it gives back when it is dropped.
+#[derive(Debug)]
+pub struct Place(Option<(Arc<Breaker>, Permit)>);
+
+impl Place {
+    /// Says how the request went. One that is dropped without says nothing about the pool.
+    pub fn end(mut self, outcome: Outcome) {
+        self.release(Some(outcome));
+    }
+
+    fn release(&mut self, outcome: Option<Outcome>) {
+        if let Some((breaker, permit)) = self.0.take() {
+            let (circuit, rng) = &mut *breaker.state.lock();
+            circuit.release(&breaker.config, breaker.clock.now(), permit, outcome, rng);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.release(None);
+    }
+}
+
+/// How long a start waits for the first checks.
+const FIRST_CHECKS: Duration = Duration::from_secs(2);
+
+fn control_settings(settings: &PoolSettings) -> ControlSettings {
+    let health = settings.health();
+    let check = health.check.as_ref();
+    let default = ControlSettings::default();
+    ControlSettings {
+        monitor: MonitorConfig {
+            check: check.map(|check| check.config.clone()),
+            outlier: health.outlier,
+            slow_start: health.slow_start,
+            panic: health.panic,
+        },
+        probe: check.map_or_else(|| Arc::new(Tcp) as _, |check| check.probe.clone()),
+        concurrent_probes: check.map_or(default.concurrent_probes, |check| check.concurrent),
+    }
+}
+
+/// A backend that is listed.
+async fn managed<B: Connections>(
+    settings: &PoolSettings,
+    written: &BackendSpec,
+    make: impl Fn(Backend) -> B,
+) -> Result<Managed<B>, StartError> {
+    let backend = resolve(settings.field(), &written.address).await?;
+    let own_port = settings.health().check.as_ref().and_then(|check| check.port);
+    let targets = match &written.check {
+        Some(CheckAddress::Address(address)) => targets(&resolve(settings.field(), address).await?),
+        Some(CheckAddress::Port(port)) => targets(&backend.at_port(port.get())),
+        None => targets(&own_port.map_or_else(|| backend.clone(), |port| backend.at_port(port))),
+    };
+    let name = backend.name().to_owned();
+    let mut managed = Managed::new(&name, make(backend));
+    managed.weight = written.weight;
+    managed.tier = if written.backup { BACKUP_TIER } else { 0 };
+    managed.max_in_flight = written.max;
+    managed.targets = targets;
+    Ok(managed)
+}
+
+/// A backend that discovery found.
+fn found<B: Connections>(
+    settings: &PoolSettings,
+    endpoint: &Endpoint,
+    make: impl Fn(Backend) -> B,
+) -> Managed<B> {
+    let own_port = settings.health().check.as_ref().and_then(|check| check.port);
+    let backend = Backend::at(endpoint.address);
+    let mut target = endpoint.address;
+    target.set_port(own_port.unwrap_or(target.port()));
+    let mut managed = Managed::new(&endpoint.name, make(backend));
+    managed.weight = endpoint.weight;
+    managed.tier = endpoint.tier;
+    managed.drain = endpoint.drain;
+    managed.targets = vec![Target::new(target)];
+    managed
+}
+
+async fn resolve(field: &str, address: &Address) -> Result<Backend, StartError> {
+    Backend::resolve(address.clone())
+        .await
+        .map_err(|error| StartError::new(field, format!("can't resolve `{address}`: {error}")))
+}
+
+/// Where to ask for a backend's health: at all of its addresses, in its name.
+fn targets(backend: &Backend) -> Vec<Target> {
+    let target = |address: &SocketAddr| {
+        let target = Target::new(*address);
+        // Its name was checked when it was read.
+        target.clone().with_host(backend.name()).unwrap_or(target)
+    };
+    backend.addresses().iter().map(target).collect()
 }
 
 /// The policy, which knows the servers as they are written and in their order: if it does as
@@ -85,4 +328,19 @@ fn policy(settings: &PoolSettings) -> Result<BoxPolicy, BuildError> {
     };
     settings.policy().policy_for(&servers, &nodes(true))?;
     settings.policy().policy_for(&servers, &nodes(false))
+}
+
+/// All pools of a proxy, for its operator.
+#[derive(Debug)]
+pub struct AllPools<B>(pub Vec<Arc<NamedPool<B>>>);
+
+impl<B: Connections + std::fmt::Debug> crate::admin::Pools for AllPools<B> {
+    fn report(&self) -> Vec<PoolReport> {
+        self.0.iter().map(|pool| pool.report()).collect()
+    }
+
+    fn act(&self, pool: &str, backend: &str, action: Action) -> Result<(), ActError> {
+        let named = self.0.iter().find(|named| named.name == pool).ok_or(ActError::Unknown)?;
+        named.act(backend, action)
+    }
 }
