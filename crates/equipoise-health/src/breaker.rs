@@ -123,9 +123,6 @@ pub struct CircuitBreaker {
     recent: Rolling,
 }
 
-const REQUESTS: usize = 0;
-const FAILURES: usize = 1;
-
 impl CircuitBreaker {
     /// A closed one.
     pub const fn new() -> Self {
@@ -188,10 +185,7 @@ impl CircuitBreaker {
             BreakerState::Closed => {
                 self.run = if failed { self.run.saturating_add(1) } else { 0 };
                 self.recent.roll(now, config.settings().window);
-                self.recent.add(REQUESTS);
-                if failed {
-                    self.recent.add(FAILURES);
-                }
+                self.recent.add([1, failed.into()]);
                 if failed && self.has_had_enough(config) {
                     return Some(self.open(config, now, rng));
                 }
@@ -230,8 +224,7 @@ impl CircuitBreaker {
 
     fn has_had_enough(&self, config: &BreakerConfig) -> bool {
         let settings = config.settings();
-        let sums = self.recent.sums();
-        let (requests, failures) = (sums[REQUESTS], sums[FAILURES]);
+        let [requests, failures] = self.recent.sums();
         let is_failing = settings.failure_percentage > 0
             && requests >= u64::from(settings.min_volume)
             && failures.saturating_mul(100)

@@ -48,9 +48,11 @@
 mod cause;
 mod config;
 mod ejection;
+mod guard;
 mod sweep;
 
 pub use cause::{EjectionCause, Origin, on_runs};
 pub use config::{OutlierBuilder, OutlierConfig, Recovery, may_eject};
 pub use ejection::{Ejection, EjectionChange};
+pub use guard::Guard;
 pub use sweep::{Host, Sweeper};

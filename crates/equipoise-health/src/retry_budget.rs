@@ -84,9 +84,6 @@ pub struct RetryBudget {
     recent: Rolling,
 }
 
-const REQUESTS: usize = 0;
-const RETRIES: usize = 1;
-
 impl RetryBudget {
     /// A budget that saw no request yet: it has its floor.
     pub const fn new(config: RetryBudgetConfig) -> Self {
@@ -96,20 +93,19 @@ impl RetryBudget {
     /// A request begins: its first try, not a retry.
     pub fn deposit(&mut self, now: Instant) {
         self.recent.roll(now, self.config.ttl);
-        self.recent.add(REQUESTS);
+        self.recent.add([1, 0]);
     }
 
     /// Whether one more retry may be made; if so, it is counted.
     pub fn try_withdraw(&mut self, now: Instant) -> bool {
         self.recent.roll(now, self.config.ttl);
-        let sums = self.recent.sums();
-        let (requests, retries) = (sums[REQUESTS], sums[RETRIES]);
+        let [requests, retries] = self.recent.sums();
         let floor = f64::from(self.config.min_retries_per_second) * self.config.ttl.as_secs_f64();
         // What is a whole number in decimal may be a bit less in binary: 0.2 * 5 must give one.
         let allowed = self.config.ratio * requests as f64 + floor + ROUNDING;
         let may = retries as f64 + 1.0 <= allowed;
         if may {
-            self.recent.add(RETRIES);
+            self.recent.add([0, 1]);
         }
         may
     }

@@ -44,12 +44,13 @@ impl Rolling {
         }
     }
 
-    /// Adds one to a counter. A full bucket stays full.
-    pub(crate) fn add(&mut self, counter: usize) {
-        let Some(count) = self.buckets[self.current].get_mut(counter) else { return };
-        if let Some(more) = count.checked_add(1) {
-            *count = more;
-            self.sums[counter] = self.sums[counter].saturating_add(1);
+    /// Adds to both counters. A full bucket stays full.
+    pub(crate) fn add(&mut self, counts: [u32; 2]) {
+        let bucket = &mut self.buckets[self.current];
+        for ((sum, bucket), count) in self.sums.iter_mut().zip(bucket).zip(counts) {
+            let more = count.min(u32::MAX - *bucket);
+            *bucket += more;
+            *sum = sum.saturating_add(more.into());
         }
     }
 
@@ -80,7 +81,7 @@ mod tests {
         let mut rolling = Rolling::new();
         for second in 0..10 {
             rolling.roll(at(second), WINDOW);
-            rolling.add(0);
+            rolling.add([1, 0]);
         }
         assert_eq!(rolling.sums(), [10, 0]);
         rolling.roll(at(10), WINDOW);
@@ -95,7 +96,7 @@ mod tests {
     fn another_width_forgets_too() {
         let mut rolling = Rolling::new();
         rolling.roll(at(100), Duration::from_secs(1));
-        rolling.add(1);
+        rolling.add([0, 1]);
         rolling.roll(at(104), WINDOW);
         assert_eq!(rolling.sums(), [0, 1]);
         rolling.roll(at(111), WINDOW);
@@ -106,7 +107,7 @@ mod tests {
     fn a_clock_that_runs_backwards_forgets_nothing() {
         let mut rolling = Rolling::new();
         rolling.roll(at(50), WINDOW);
-        rolling.add(0);
+        rolling.add([1, 0]);
         rolling.roll(at(10), WINDOW);
         assert_eq!(rolling.sums(), [1, 0]);
         rolling.roll(Instant::from_nanos(u64::MAX), WINDOW);

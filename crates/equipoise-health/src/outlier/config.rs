@@ -141,6 +141,7 @@ pub struct OutlierBuilder {
     ejection_time_jitter: f64,
     recovery: Recovery,
     pub(super) active_pass_unejects: bool,
+    pub(super) general_failure_percentage: u8,
 }
 
 impl Default for OutlierBuilder {
@@ -169,6 +170,7 @@ impl Default for OutlierBuilder {
             ejection_time_jitter: 0.2,
             recovery: Recovery::HalfOpen,
             active_pass_unejects: true,
+            general_failure_percentage: 70,
         }
     }
 }
@@ -252,6 +254,9 @@ setters! {
     /// Whether an active check that passes un-ejects (Envoy's
     /// `successful_active_health_check_uneject_host`). Default true.
     active_pass_unejects: bool,
+    /// Where so many percent of the requests of the backends that are left fail, 0 to 100, nobody
+    /// is an outlier: see [`Guard`](super::Guard). Default 70; 0 is off.
+    general_failure_percentage: u8,
 }
 
 impl OutlierBuilder {
@@ -279,6 +284,8 @@ impl OutlierBuilder {
         check_number("latency_min_ratio", self.latency_min_ratio, 1.0..=1_000.0)?;
         let percent = f64::from(self.max_ejection_percent);
         check_number("max_ejection_percent", percent, 0.0..=100.0)?;
+        let percent = f64::from(self.general_failure_percentage);
+        check_number("general_failure_percentage", percent, 0.0..=100.0)?;
         check_number("ejection_time_jitter", self.ejection_time_jitter, 0.0..=1.0)?;
         check_time("interval", self.interval)?;
         check_time("base_ejection_time", self.base_ejection_time)?;
@@ -343,6 +350,7 @@ mod tests {
             (b().max_ejection_time(Duration::MAX), "max_ejection_time"),
             (b().max_ejection_time(Duration::from_millis(999)), "max_ejection_time"),
             (b().max_ejection_percent(101), "max_ejection_percent"),
+            (b().general_failure_percentage(101), "general_failure_percentage"),
             (b().ejection_time_jitter(1.1), "ejection_time_jitter"),
             (b().may_eject_last(true), "may_eject_last"),
         ];
