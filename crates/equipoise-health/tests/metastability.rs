@@ -257,7 +257,10 @@ impl Simulation {
             if self.now % 10_000 == 9_999 && !self.guard.is_general() {
                 self.pool.sweep();
             }
-            if self.scenario.is_slandered && self.now % 200 == 0 && INCIDENT.contains(&self.now) {
+            if self.scenario.is_slandered
+                && self.now.is_multiple_of(200)
+                && INCIDENT.contains(&self.now)
+            {
                 let (index, out) = (self.rng.below(BACKENDS as u32) as usize, self.pool.out());
                 let pool = &mut self.pool;
                 if may_eject(&pool.config, out, BACKENDS) && !self.guard.is_general() {
@@ -529,7 +532,11 @@ fn without_a_cap_the_guard_bounds_what_ejection_loses() {
     let least = |means| compare(means, NOTHING).map(|(_, part)| part).fold(f64::MAX, f64::min);
     let guarded = least(uncapped);
     let unguarded = least(Means { guarded: false, ..uncapped });
+    // Checks that share the queue with the requests fail with it, and the guard rules over ejection.
+    let checked = least(Means { checks: true, ..uncapped });
     println!("at worst {guarded:.3} of random with the guard, {unguarded:.3} without");
+    println!("with checks {checked:.3}");
+    assert!(checked >= 0.4, "{checked:.3}");
     assert!(guarded >= 0.8, "{guarded:.3}");
     assert!(unguarded < 0.5, "{unguarded:.3}: then the guard is for nothing");
 }

@@ -22,9 +22,11 @@ const MIN_VOLUME: u64 = 20;
 /// (Bronson et al., "Metastable Failures in Distributed Systems", HotOS 2021.)
 ///
 /// So: while most requests of the backends that are *not* out fail, nobody is ejected, and all that
-/// were are let in at once, for a time. That is the pool without outlier detection, and no worse
-/// than it. The time is [`max_ejection_time`](super::OutlierBuilder::max_ejection_time), and once
-/// again as long each time that it happens before a whole such time went well.
+/// were are let in at once, for a time. The pool is then what it would be without outlier detection;
+/// what is lost is what it took to see that. Nothing should be tried again in that time either: a
+/// fifth more requests is enough to keep a pool down that has a tenth to spare. The time is
+/// [`max_ejection_time`](super::OutlierBuilder::max_ejection_time), and once again as long each time
+/// that it happens before a whole such time went well.
 ///
 /// One for a pool. O(1), no allocation, about 150 bytes.
 ///
