@@ -1,9 +1,10 @@
 //! Outlier detection: which backends fail where others do not, and for how long to leave them out.
 //!
-//! Three parts, each a value without a clock:
+//! Four parts, each a value without a clock:
 //! * the detectors: [`on_runs`] hears of failures in a row as they come, a [`Sweeper`] compares the
 //!   [`Tally`](equipoise_core::Tally) of every backend at the end of each interval;
 //! * the limit: [`may_eject`] says whether one more may go;
+//! * a [`Guard`] lets go of ejection altogether, where failing is general;
 //! * an [`Ejection`] for each backend, which says how long it stays out and how it comes back.
 //!
 //! The rules are those of [gRFC A50] and of [Envoy]'s outlier detection. What is different here, and why:
@@ -16,6 +17,7 @@
 //! | the way back | at once, with all its traffic | by one request at a time until one goes well |
 //! | the base time | 30 s, since trying costs many requests | 1 s, since a trial costs one |
 //! | success rate | any distance below the others | at least [`success_rate_min_gap`](OutlierBuilder::success_rate_min_gap) |
+//! | all fail | ejects up to the limit | the [`Guard`] lets all in |
 //! | slow backends | not detected | [`latency_factor`](OutlierBuilder::latency_factor), by median and MAD |
 //!
 //! ```

@@ -4,11 +4,21 @@
 //! A simulation in steps of a millisecond. Ten backends, each with one worker, 10 ms a request and
 //! a queue of 100. A client waits 300 ms for an answer; then it is gone, but the backend works on
 //! what it has: that is what makes overload last. The measure is goodput: clients that got a good
-//! answer, over a whole incident of 25 s, 10 s before it and 25 s after it. Both sides see the same
-//! arrivals.
+//! answer, over 5 s, an incident of 20 s, and 20 s after it. Both sides see the same arrivals, so
+//! what differs by chance is who is picked: of 8,000 and more good answers, less than 1 % (the
+//! standard deviation of such a count is its root, were all of it chance).
 //!
-//! Checks, panic and slow start are models in a few lines, with the usual rules; ejection and retry
-//! budget are the machines of this crate, with their defaults.
+//! What it found, and the tests hold on to:
+//! * With a cap on requests in flight per backend that its time-out can bear, and with an ejected
+//!   backend taking what nobody else has room for, nothing is lost in any combination.
+//! * Without a cap, a backend that is overrun answers nobody. Ejection then can bring down a pool
+//!   that only had a moment's trouble; the [`Guard`] bounds that.
+//! * Panic gains nothing over a threshold of 0 as soon as the others have a cap, and loses much
+//!   where the few that are well could carry the load.
+//!
+//! Checks, panic and slow start are models in a few lines, with the usual rules; ejection, guard,
+//! cap and retry budget are the machines of this crate, with their defaults and the latency
+//! detector on.
 
 mod support;
 
@@ -16,8 +26,11 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use equipoise_core::{Instant, Passive, Rng};
-use equipoise_health::outlier::{EjectionCause, may_eject};
-use equipoise_health::{OutlierConfig, RetryBudget, RetryBudgetConfig};
+use equipoise_health::breaker::Permit;
+use equipoise_health::outlier::{EjectionCause, Guard, may_eject};
+use equipoise_health::{
+    BreakerConfig, CircuitBreaker, OutlierConfig, RetryBudget, RetryBudgetConfig,
+};
 use support::{End, Pool};
 
 const BACKENDS: usize = 10;
@@ -25,8 +38,8 @@ const SERVICE: u64 = 10;
 const QUEUE: usize = 100;
 const TIMEOUT: u64 = 300;
 const CAPACITY: f64 = BACKENDS as f64 / SERVICE as f64;
-const INCIDENT: core::ops::Range<u64> = 10_000..35_000;
-const LENGTH: u64 = 60_000;
+const INCIDENT: core::ops::Range<u64> = 5_000..25_000;
+const LENGTH: u64 = 45_000;
 
 /// What is wrong with a backend during the incident.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -59,7 +72,7 @@ const fn overload(name: &'static str, demand: f64, peak: f64) -> Scenario {
 
 const fn broken(name: &'static str, demand: f64, fault: Fault, backends: usize) -> Scenario {
     let fault = Some((fault, backends));
-    Scenario { name, demand, peak: demand, fault, lasts: 25_000, is_slandered: false }
+    Scenario { name, demand, peak: demand, fault, lasts: 20_000, is_slandered: false }
 }
 
 const SCENARIOS: [Scenario; 20] = [
@@ -95,6 +108,9 @@ struct Means {
     /// All backends are used if fewer than so many percent could be.
     panic_percent: usize,
     slow_start: bool,
+    guarded: bool,
+    /// Requests in flight that one backend may have.
+    cap: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -112,6 +128,8 @@ const NOTHING: Means = Means {
     checks: false,
     panic_percent: 0,
     slow_start: false,
+    guarded: false,
+    cap: None,
 };
 
 /// A try of a request at a backend.
@@ -131,6 +149,7 @@ struct Server {
     /// Which try is worked on, and when it is done.
     working: Option<(u32, u64)>,
     is_trying: bool,
+    breaker: CircuitBreaker,
     /// Its active check: whether it is up, and results in a row that say otherwise.
     is_up: bool,
     against: u8,
@@ -143,7 +162,10 @@ struct Simulation {
     means: Means,
     now: u64,
     pool: Pool,
+    guard: Guard,
     budget: RetryBudget,
+    breaker: BreakerConfig,
+    permits: Vec<Option<Permit>>,
     servers: Vec<Server>,
     tries: Vec<Try>,
     /// In the order of being sent, and so of timing out.
@@ -163,6 +185,7 @@ impl Simulation {
             queue: VecDeque::new(),
             working: None,
             is_trying: false,
+            breaker: CircuitBreaker::new(),
             is_up: true,
             against: 0,
             back: None,
@@ -172,6 +195,14 @@ impl Simulation {
             means,
             now: 0,
             pool: Pool::new(config, BACKENDS),
+            guard: Guard::new(),
+            breaker: BreakerConfig::builder()
+                .consecutive(0)
+                .failure_percentage(0)
+                .max_in_flight(means.cap.unwrap_or(u32::MAX))
+                .build()
+                .expect("in range"),
+            permits: Vec::new(),
             budget: RetryBudget::new(RetryBudgetConfig::default()),
             servers: (0..BACKENDS).map(|_| server()).collect(),
             tries: Vec::new(),
@@ -218,15 +249,21 @@ impl Simulation {
 
     fn control(&mut self) {
         let before = self.pool.states();
+        if self.means.guarded {
+            self.guard();
+        }
         if self.means.ejects {
             self.pool.advance_to(instant(self.now));
-            if self.now % 10_000 == 9_999 {
+            if self.now % 10_000 == 9_999 && !self.guard.is_general() {
                 self.pool.sweep();
             }
-            if self.scenario.is_slandered && self.now % 200 == 0 && INCIDENT.contains(&self.now) {
+            if self.scenario.is_slandered
+                && self.now.is_multiple_of(200)
+                && INCIDENT.contains(&self.now)
+            {
                 let (index, out) = (self.rng.below(BACKENDS as u32) as usize, self.pool.out());
                 let pool = &mut self.pool;
-                if may_eject(&pool.config, out, BACKENDS) {
+                if may_eject(&pool.config, out, BACKENDS) && !self.guard.is_general() {
                     let cause = EjectionCause::Consecutive { count: 5, code: 0 };
                     let now = instant(self.now);
                     pool.backends[index].ejection.eject(&pool.config, now, cause, &mut pool.rng);
@@ -250,6 +287,16 @@ impl Simulation {
         }
     }
 
+    /// Where failing is general, all are let in.
+    fn guard(&mut self) {
+        let now = instant(self.now);
+        if self.guard.poll(&self.pool.config, now, &mut self.rng) {
+            for backend in &mut self.pool.backends {
+                backend.ejection.clear();
+            }
+        }
+    }
+
     /// A check every half second asks the application, and waits in its queue: rise 2, fall 3.
     fn check(&mut self, index: usize) {
         let fault = self.fault(index);
@@ -267,8 +314,9 @@ impl Simulation {
         }
     }
 
-    /// A random backend that may have the request; in panic, of all.
-    fn pick(&mut self, not: Option<usize>) -> Option<usize> {
+    /// A random backend that has room and may have the request: of all, if `all` says so, or in
+    /// panic.
+    fn pick(&mut self, not: Option<usize>, all: bool) -> Option<usize> {
         let may = |s: &Self, index: usize| match s.pool.backends[index].ejection.passive() {
             Passive::Clear => s.servers[index].is_up,
             Passive::Trial => s.servers[index].is_up && !s.servers[index].is_trying,
@@ -279,10 +327,13 @@ impl Simulation {
                 self.servers[i].is_up && self.pool.backends[i].ejection.passive() == Passive::Clear
             })
             .count();
-        let panics = available * 100 < self.means.panic_percent * BACKENDS;
+        let panics =
+            self.guard.is_general() || available * 100 < self.means.panic_percent * BACKENDS;
         let mut weights = [0_u32; BACKENDS];
         for (index, weight) in weights.iter_mut().enumerate() {
-            if panics || may(self, index) {
+            let is_full =
+                self.means.cap.is_some_and(|cap| self.servers[index].breaker.in_flight() >= cap);
+            if !is_full && (all || panics || may(self, index)) {
                 *weight = 100;
                 if self.means.slow_start
                     && let Some(back) = self.servers[index].back
@@ -307,7 +358,9 @@ impl Simulation {
 
     fn send(&mut self, client: u32, retries: u8, not: Option<usize>) {
         // With nobody to pick, the client has its failure.
-        let Some(index) = self.pick(not) else { return };
+        let Some(index) = self.pick(not, false).or_else(|| self.pick(not, true)) else { return };
+        let permit = self.servers[index].breaker.try_acquire(&self.breaker, instant(self.now));
+        self.permits.push(permit.ok());
         let is_trial = self.pool.backends[index].ejection.passive() == Passive::Trial
             && !self.servers[index].is_trying;
         self.servers[index].is_trying |= is_trial;
@@ -347,12 +400,22 @@ impl Simulation {
             return;
         }
         let index = usize::from(it.backend);
+        if let Some(permit) = self.permits[id as usize].take() {
+            let breaker = &mut self.servers[index].breaker;
+            breaker.release(&self.breaker, instant(self.now), permit, None, &mut self.rng);
+        }
+        if !it.is_trial {
+            let failed = !matches!(end, End::Good { .. });
+            self.guard.on_outcomes(instant(self.now), 1, failed.into());
+        }
         if self.means.ejects {
             let was = self.pool.backends[index].ejection.passive();
             if it.is_trial && was == Passive::Trial {
                 self.servers[index].is_trying = false;
             }
             if it.is_trial || was == Passive::Clear {
+                // Where failing is general, outcomes count, but nobody is ejected for them.
+                self.pool.may_eject = !self.guard.is_general();
                 self.pool.request(index, end);
                 let is = self.pool.backends[index].ejection.passive();
                 if was != Passive::Clear && is == Passive::Clear {
@@ -365,6 +428,7 @@ impl Simulation {
             return;
         }
         let may = it.retries < 2
+            && !self.guard.is_general()
             && match self.means.retries {
                 Retries::None => false,
                 Retries::Budget => self.budget.try_withdraw(instant(self.now)),
@@ -380,34 +444,106 @@ fn instant(millis: u64) -> Instant {
     Instant::from_nanos(millis * 1_000_000)
 }
 
-const SEEDS: [u64; 3] = [1, 2, 3];
-
 fn goodput(scenario: Scenario, means: Means) -> f64 {
-    let runs = SEEDS.map(|seed| Simulation::new(scenario, means, seed).run(seed) as f64);
-    runs.iter().sum::<f64>() / runs.len() as f64
+    const SEED: u64 = 1;
+    Simulation::new(scenario, means, SEED).run(SEED) as f64
 }
 
+/// Goodput in parts of that of `base`, by scenario.
+fn compare(means: Means, base: Means) -> impl Iterator<Item = (&'static str, f64)> {
+    SCENARIOS
+        .into_iter()
+        .map(move |scenario| (scenario.name, goodput(scenario, means) / goodput(scenario, base)))
+}
+
+/// Of the requests that a backend does in 250 ms, less than clients wait.
+const CAPPED: Means = Means { cap: Some(25), ..NOTHING };
+const ALL: Means = Means {
+    retries: Retries::Budget,
+    ejects: true,
+    max_ejection_percent: 50,
+    checks: true,
+    panic_percent: 0,
+    slow_start: true,
+    guarded: true,
+    cap: Some(25),
+};
+const MARGIN: f64 = 0.01;
+
 #[test]
-fn explore() {
-    for scenario in SCENARIOS {
-        let base = goodput(scenario, NOTHING);
-        print!("{:28} {:7.0}", scenario.name, base);
-        for max_ejection_percent in [50, 100] {
+fn with_a_cap_no_combination_does_worse_than_random() {
+    let mut combinations = Vec::new();
+    for retries in [Retries::None, Retries::Budget] {
+        for (ejects, max_ejection_percent) in [(false, 0), (true, 50), (true, 100)] {
             for checks in [false, true] {
-                for panic_percent in [0, 30, 50] {
-                    let means = Means {
-                        retries: Retries::Budget,
-                        ejects: true,
+                for (panic_percent, slow_start) in [(0, false), (30, true), (50, true)] {
+                    combinations.push(Means {
+                        retries,
+                        ejects,
                         max_ejection_percent,
                         checks,
                         panic_percent,
-                        slow_start: true,
-                    };
-                    print!(" {:5.3}", goodput(scenario, means) / base);
+                        slow_start,
+                        ..ALL
+                    });
                 }
-                print!(" |");
             }
         }
-        println!();
     }
+    for scenario in SCENARIOS {
+        // Against a random pick without a cap, and against one that has the cap too.
+        let base = goodput(scenario, NOTHING).max(goodput(scenario, CAPPED));
+        for means in &combinations {
+            let part = goodput(scenario, *means) / base;
+            assert!(part >= 1.0 - MARGIN, "{}: {part:.3} with {means:?}", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn where_some_can_be_left_out_it_does_better() {
+    for (name, part) in compare(ALL, CAPPED) {
+        let least = match name {
+            "1 dead" | "1 fails" | "1 slow" | "2 dead, load 0.9" => 1.04,
+            "3 dead" | "5 dead" => 1.15,
+            "8 dead, load 0.3" => 1.3,
+            _ => continue,
+        };
+        assert!(part >= least, "{name}: {part:.3}");
+    }
+}
+
+#[test]
+fn a_panic_threshold_loses_where_the_few_that_are_well_could_carry_the_load() {
+    for panic_percent in [30, 50] {
+        let panicking = compare(Means { panic_percent, ..ALL }, ALL);
+        for (name, part) in panicking {
+            assert!(part <= 1.0 + MARGIN, "{name}: at {panic_percent} % {part:.3} of that at 0");
+            if name == "8 dead, load 0.3" {
+                assert!(part < 0.85, "{name}: at {panic_percent} % {part:.3} of that at 0");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_cap_the_guard_bounds_what_ejection_loses() {
+    let uncapped = Means { checks: false, cap: None, ..ALL };
+    let least = |means| compare(means, NOTHING).map(|(_, part)| part).fold(f64::MAX, f64::min);
+    let guarded = least(uncapped);
+    let unguarded = least(Means { guarded: false, ..uncapped });
+    // Checks that share the queue with the requests fail with it, and the guard rules over ejection.
+    let checked = least(Means { checks: true, ..uncapped });
+    println!("at worst {guarded:.3} of random with the guard, {unguarded:.3} without");
+    println!("with checks {checked:.3}");
+    assert!(checked >= 0.4, "{checked:.3}");
+    assert!(guarded >= 0.8, "{guarded:.3}");
+    assert!(unguarded < 0.5, "{unguarded:.3}: then the guard is for nothing");
+}
+
+#[test]
+fn retries_without_a_budget_make_overload_worse() {
+    let unlimited = Means { retries: Retries::Unlimited, ..NOTHING };
+    let worst = compare(unlimited, NOTHING).map(|(_, part)| part).fold(f64::MAX, f64::min);
+    assert!(worst < 0.6, "{worst:.3}: then the simulation has no overload that lasts");
 }

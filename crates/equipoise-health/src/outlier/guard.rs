@@ -22,9 +22,11 @@ const MIN_VOLUME: u64 = 20;
 /// (Bronson et al., "Metastable Failures in Distributed Systems", HotOS 2021.)
 ///
 /// So: while most requests of the backends that are *not* out fail, nobody is ejected, and all that
-/// were are let in at once, for a time. That is the pool without outlier detection, and no worse
-/// than it. The time is [`max_ejection_time`](super::OutlierBuilder::max_ejection_time), and once
-/// again as long each time that it happens before a whole such time went well.
+/// were are let in at once, for a time. The pool is then what it would be without outlier detection;
+/// what is lost is what it took to see that. Nothing should be tried again in that time either: a
+/// fifth more requests is enough to keep a pool down that has a tenth to spare. The time is
+/// [`max_ejection_time`](super::OutlierBuilder::max_ejection_time), and once again as long each time
+/// that it happens before a whole such time went well.
 ///
 /// One for a pool. O(1), no allocation, about 150 bytes.
 ///
@@ -107,5 +109,55 @@ impl Guard {
 impl Default for Guard {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    /// At these times all of 100 requests fail: until when does it hold each time?
+    fn holds(config: &OutlierConfig, times: &[u64]) -> alloc::vec::Vec<Option<u64>> {
+        let (mut guard, mut rng) = (Guard::new(), Rng::seeded(1));
+        let ends = times.iter().map(|&time| {
+            guard.on_outcomes(at(time), 100, 100);
+            let began = guard.poll(config, at(time), &mut rng);
+            began.then(|| guard.deadline().map_or(0, |until| until.as_nanos() / 1_000_000_000))
+        });
+        ends.collect()
+    }
+
+    #[test]
+    fn it_holds_longer_each_time_until_a_whole_time_went_well() {
+        let config = OutlierConfig::default();
+        // 30 s, 60 s, 90 s and so on, as long as it begins anew soon after it ended.
+        let ends = holds(&config, &[100, 129, 130, 189, 191, 281, 400, 402]);
+        let want = [Some(130), None, Some(190), None, Some(281), Some(401), None, Some(552)];
+        assert_eq!(ends, want);
+        // After 30 s that went well, 30 s again.
+        assert_eq!(holds(&config, &[100, 160, 200]), [Some(130), Some(190), Some(260)]);
+    }
+
+    #[test]
+    fn it_wants_enough_requests_of_the_last_second_and_enough_failures() {
+        let config = OutlierConfig::default();
+        for (requests, failures, want) in [(19, 19, false), (20, 14, true), (20, 13, false)] {
+            let (mut guard, mut rng) = (Guard::new(), Rng::seeded(1));
+            guard.on_outcomes(at(5), requests, failures);
+            assert!(!guard.poll(&config, at(7), &mut rng), "too long ago");
+            guard.on_outcomes(at(8), requests, failures);
+            assert_eq!(guard.poll(&config, at(8), &mut rng), want, "{failures} of {requests}");
+            assert_eq!(guard.is_general(), want);
+        }
+    }
+
+    #[test]
+    fn a_percentage_of_0_is_off() {
+        let config = OutlierConfig::builder().general_failure_percentage(0).build().unwrap();
+        assert_eq!(holds(&config, &[1, 2, 3]), [None, None, None]);
     }
 }

@@ -312,4 +312,20 @@ mod tests {
         assert_eq!(median(&mut [9, 1, 5]), Some(5));
         assert_eq!(median(&mut [9, 1, 5, 7]), Some(7));
     }
+
+    #[test]
+    fn equal_rates_are_no_outliers_whatever_their_rounding() {
+        let builder = OutlierConfig::builder().success_rate_min_gap(0.0);
+        let config = builder.failure_percentage_threshold(0).build().unwrap();
+        let (mut sweeper, mut found) = (Sweeper::new(), Vec::new());
+        for failed in 0..=100 {
+            let tally =
+                Tally { successes: 100 - failed, upstream_failures: failed, ..Tally::default() };
+            let hosts = [Host { tally, is_out: false, is_countable: true }; 30];
+            for n in 5..=hosts.len() {
+                sweeper.sweep(&config, &hosts[..n], &mut found);
+                assert_eq!(found, [], "{failed} of 100 at {n} backends");
+            }
+        }
+    }
 }

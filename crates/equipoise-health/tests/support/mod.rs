@@ -31,6 +31,8 @@ pub(crate) struct Pool {
     pub(crate) now: Instant,
     pub(crate) backends: Vec<Backend>,
     pub(crate) rng: Rng,
+    /// Whether anybody may be ejected at all.
+    pub(crate) may_eject: bool,
     sweeper: Sweeper,
     found: Vec<(usize, EjectionCause)>,
 }
@@ -42,6 +44,7 @@ impl Pool {
             now: Instant::ZERO,
             backends: vec![Backend::default(); backends],
             rng: Rng::seeded(7),
+            may_eject: true,
             sweeper: Sweeper::new(),
             found: Vec::new(),
         }
@@ -74,7 +77,7 @@ impl Pool {
                 backend.ejection.on_trial(&self.config, self.now, passed, &mut self.rng)
             }
             _ => match on_runs(&self.config, &backend.runs) {
-                Some(cause) if may_eject(&self.config, out, countable) => {
+                Some(cause) if self.may_eject && may_eject(&self.config, out, countable) => {
                     backend.ejection.eject(&self.config, self.now, cause, &mut self.rng)
                 }
                 _ => None,
