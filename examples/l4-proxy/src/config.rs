@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Parser;
+use proxy_kit::admin::{AdminSection, AdminSettings};
 use proxy_kit::flags::Flags;
+use proxy_kit::health::HealthSection;
 use proxy_kit::settings::{
     PoolSection, PoolSettings, listeners, listeners_from_flags, millis, pool_index,
 };
@@ -27,6 +29,7 @@ pub(crate) struct Cli {
 pub(crate) struct Settings {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) pools: Vec<PoolSettings>,
+    pub(crate) admin: Option<AdminSettings>,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -66,6 +69,9 @@ struct File {
     #[serde(default)]
     pools: BTreeMap<String, PoolSection>,
     #[serde(default)]
+    health: HealthSection,
+    admin: Option<AdminSection>,
+    #[serde(default)]
     timeouts: TimeoutSection,
 }
 
@@ -99,6 +105,7 @@ impl Settings {
         Ok(Self {
             listeners: listeners.collect(),
             pools: vec![PoolSettings::from_flags(flags, SIGHT)?],
+            admin: AdminSettings::from_flags(flags)?,
             timeouts: Timeouts::default(),
         })
     }
@@ -110,7 +117,8 @@ impl Settings {
 
     fn check(file: File) -> Result<Self, StartError> {
         let addresses = listeners(file.listeners.iter().map(|listener| listener.address.as_str()))?;
-        let pools = PoolSettings::all(file.pools, SIGHT)?;
+        let pools = PoolSettings::all(file.pools, &file.health, SIGHT)?;
+        let admin = AdminSettings::from_section(file.admin.as_ref())?;
         let mut listeners = Vec::new();
         for (index, (section, address)) in file.listeners.iter().zip(addresses).enumerate() {
             let field = format!("listeners[{index}].pool");
@@ -128,6 +136,6 @@ impl Settings {
             )?,
             shutdown: millis("timeouts.shutdown_ms", given.shutdown_ms, default.shutdown)?,
         };
-        Ok(Self { listeners, pools, timeouts })
+        Ok(Self { listeners, pools, admin, timeouts })
     }
 }

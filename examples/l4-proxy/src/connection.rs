@@ -2,12 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use equipoise_core::{Clock, Failure, HashKey, Outcome};
 use equipoise_hash::key::KeyKind;
 use equipoise_pool::{Lease, PickError, Request};
 use proxy_kit::clock::Monotonic;
-use proxy_kit::connect::Backend;
 use proxy_kit::pools::NamedPool;
 use tokio::net::TcpStream;
 
@@ -16,11 +16,12 @@ use crate::connection_log::ConnectionLog;
 use crate::first_bytes::FirstBytes;
 use crate::relay::{End, relay};
 use crate::seen::Seen;
+use crate::target::Target;
 
 /// What the connections of a pool share.
 #[derive(Debug)]
 pub(crate) struct Service {
-    pub(crate) pool: NamedPool<Backend>,
+    pub(crate) pool: Arc<NamedPool<Target>>,
     pub(crate) clock: Monotonic,
     pub(crate) timeouts: Timeouts,
 }
@@ -40,18 +41,11 @@ impl Service {
             Ok(reached) => reached,
             Err(error) => return log.end(&error),
         };
-        // How long it took to reach the backend says something about it; how long the client then
-        // stays does not.
-        let latency = self.clock.now().since(lease.since());
-        let end = relay(client, first.bytes, backend, &log.bytes).await;
-        let outcome = match end {
-            End::Closed => Some(Outcome::Success),
-            End::BrokenByBackend => Some(Outcome::Failure(Failure::Reset)),
-            End::BrokenByClient => None,
-        };
-        if let Some(outcome) = outcome {
-            lease.sample_latency(self.clock.now(), latency, outcome);
-        }
+        // That and how soon it could be reached says something about the backend; how long the client
+        // then stays, and who breaks off, does not, and would be known too late.
+        lease.sample(self.clock.now(), Outcome::Success);
+        let gone = lease.gone();
+        let end = relay(client, first.bytes, backend, &log.bytes, gone).await;
         log.end(&end);
     }
 
@@ -72,16 +66,16 @@ impl Service {
         &self,
         key: Option<HashKey>,
         log: &mut ConnectionLog,
-    ) -> Result<(Lease<Backend>, TcpStream), PickError> {
+    ) -> Result<(Lease<Target>, TcpStream), PickError> {
         let mut tried = Vec::new();
         loop {
             let mut request = Request::new().at(self.clock.now()).avoiding(&tried);
             if let Some(key) = key {
                 request = request.with_key(key);
             }
-            let lease = self.pool.pool.pick(&request)?;
-            log.attempt(lease.name());
-            match lease.connect(self.timeouts.connect).await {
+            let lease = self.pool.pool().pick(&request)?;
+            log.attempt(lease.backend.name());
+            match lease.backend.connect(self.timeouts.connect).await {
                 Ok(stream) => return Ok((lease, stream)),
                 Err(_) => {
                     tried.push(lease.id());

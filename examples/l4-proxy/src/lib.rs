@@ -8,6 +8,7 @@
 //! | `seen` | what a pool's key may be made from |
 //! | `first_bytes` | what a client says before it has a backend, when the key wants to know |
 //! | [`client_hello`] | whom the beginning of a TLS connection asks for |
+//! | `target` | a backend, and a way to reach its connections |
 //! | `relay` | bytes both ways, each direction ending by itself |
 //! | `counted` | a stream that counts what is read from it, and remembers whether it broke |
 //! | `connection_log` | one line per connection |
@@ -21,6 +22,7 @@ mod first_bytes;
 mod relay;
 mod seen;
 mod start;
+mod target;
 
 use std::process::ExitCode;
 

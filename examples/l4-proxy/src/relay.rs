@@ -22,6 +22,8 @@ pub(crate) enum End {
     Closed,
     BrokenByClient,
     BrokenByBackend,
+    /// The backend was taken out.
+    TakenOut,
 }
 
 impl fmt::Display for End {
@@ -30,6 +32,7 @@ impl fmt::Display for End {
             Self::Closed => "closed",
             Self::BrokenByClient => "broken by client",
             Self::BrokenByBackend => "broken by backend",
+            Self::TakenOut => "the backend was taken out",
         })
     }
 }
@@ -40,19 +43,32 @@ impl fmt::Display for End {
 /// If one side breaks off, so does the relay, with a reset: an orderly end would tell the other
 /// side that it has everything.
 ///
+/// So it is when the backend is `gone`.
+///
 /// What was read from the client already, `first`, goes first.
 pub(crate) async fn relay(
     client: TcpStream,
     first: Vec<u8>,
     backend: TcpStream,
     bytes: &Bytes,
+    gone: impl Future<Output = ()>,
 ) -> End {
     let mut client = Counted::new(client, first, &bytes.from_client);
     let mut backend = Counted::new(backend, Vec::new(), &bytes.from_backend);
-    if copy_bidirectional(&mut client, &mut backend).await.is_ok() {
+    let copied = tokio::select! {
+        copied = copy_bidirectional(&mut client, &mut backend) => Some(copied.is_ok()),
+        () = gone => None,
+    };
+    if copied == Some(true) {
         return End::Closed;
     }
     let _ = client.stream.set_zero_linger();
     let _ = backend.stream.set_zero_linger();
-    if backend.broken { End::BrokenByBackend } else { End::BrokenByClient }
+    if copied.is_none() {
+        End::TakenOut
+    } else if backend.broken {
+        End::BrokenByBackend
+    } else {
+        End::BrokenByClient
+    }
 }

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use proxy_kit::admin;
 use proxy_kit::clock::Monotonic;
+use proxy_kit::pools::AllPools;
 use proxy_kit::run::{report_checked, until_stopped};
 use proxy_kit::shutdown::{Shutdown, Signals};
 use proxy_kit::{StartError, keys, listen, log, pools};
@@ -11,24 +13,39 @@ use proxy_kit::{StartError, keys, listen, log, pools};
 use crate::NAME;
 use crate::config::{Cli, Settings};
 use crate::connection::Service;
+use crate::target::Target;
 
 /// Runs the proxy until it is told to stop.
 pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
-    let Settings { listeners, pools, timeouts } = Settings::load(&cli.flags)?;
+    let Settings { listeners, pools, admin, timeouts } = Settings::load(&cli.flags)?;
     let clock = Monotonic::start();
-    let pools = pools::build(&pools, |backend| backend).await?;
+    let pools = pools::build(&pools, clock, Target::new).await?;
     if cli.flags.check {
         report_checked(NAME, &cli.flags);
         return Ok(());
     }
-    let services: Vec<_> =
-        pools.into_iter().map(|pool| Arc::new(Service { pool, clock, timeouts })).collect();
+    let services: Vec<_> = pools
+        .into_iter()
+        .map(|pool| Service { pool: Arc::new(pool), clock, timeouts })
+        .map(Arc::new)
+        .collect();
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
     let sockets = listen::bind(&addresses).await?;
     let signals = Signals::install().map_err(|error| StartError::new("signals", error))?;
     let pools = services.iter().map(|service| &service.pool);
     keys::announce(NAME, pools.map(|pool| (pool.name.as_str(), pool.key.as_ref())));
+    let admin = match admin {
+        Some(admin) => Some(admin.bind().await?),
+        None => None,
+    };
     let shutdown = Shutdown::new();
+    let pools: Vec<_> = services.iter().map(|service| Arc::clone(&service.pool)).collect();
+    for pool in &pools {
+        pool.start(Target::new).await?;
+    }
+    if let Some(admin) = admin {
+        admin::start(NAME, admin, Arc::new(AllPools(pools)), shutdown.guard());
+    }
     for (listener, socket) in listeners.into_iter().zip(sockets) {
         let address = socket.local_addr().map_err(|error| StartError::new("listener", error))?;
         let service = Arc::clone(&services[listener.pool]);

@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Parser;
+use proxy_kit::admin::{AdminSection, AdminSettings};
 use proxy_kit::flags::Flags;
+use proxy_kit::health::HealthSection;
 use proxy_kit::settings::{
     PoolSection, PoolSettings, listeners, listeners_from_flags, millis, pool_index,
 };
@@ -30,7 +32,7 @@ pub(crate) struct Cli {
 impl Cli {
     /// Whether to run the demo: asked for, or nothing else was.
     pub(crate) fn is_demo(&self) -> bool {
-        let Flags { listen, backend, policy: _, key: _, config, check } = &self.flags;
+        let Flags { listen, backend, policy: _, key: _, admin: _, config, check } = &self.flags;
         let nothing = listen.is_empty() && backend.is_empty() && config.is_none() && !check;
         self.demo || nothing
     }
@@ -41,6 +43,7 @@ impl Cli {
 pub(crate) struct Settings {
     pub(crate) listeners: Vec<SocketAddr>,
     pub(crate) pools: Vec<PoolSettings>,
+    pub(crate) admin: Option<AdminSettings>,
     pub(crate) routes: Routes,
     pub(crate) timeouts: Timeouts,
 }
@@ -81,6 +84,9 @@ struct File {
     #[serde(default)]
     pools: BTreeMap<String, PoolSection>,
     #[serde(default)]
+    health: HealthSection,
+    admin: Option<AdminSection>,
+    #[serde(default)]
     routes: Vec<RouteSection>,
     #[serde(default)]
     timeouts: TimeoutSection,
@@ -114,6 +120,7 @@ impl Settings {
         Ok(Self {
             listeners: listeners_from_flags(flags, DEFAULT_LISTEN)?,
             pools: vec![PoolSettings::from_flags(flags, SIGHT)?],
+            admin: AdminSettings::from_flags(flags)?,
             routes: Routes::all_to_the_first(),
             timeouts: Timeouts::default(),
         })
@@ -126,7 +133,8 @@ impl Settings {
 
     fn check(file: File) -> Result<Self, StartError> {
         let listeners = listeners(file.listeners.iter().map(|listener| listener.address.as_str()))?;
-        let pools = PoolSettings::all(file.pools, SIGHT)?;
+        let pools = PoolSettings::all(file.pools, &file.health, SIGHT)?;
+        let admin = AdminSettings::from_section(file.admin.as_ref())?;
         let routes = match (file.routes.len(), pools.len()) {
             (0, 1) => Routes::all_to_the_first(),
             (0, _) => {
@@ -135,7 +143,7 @@ impl Settings {
             }
             _ => Routes::new(file.routes, |field, name| pool_index(field, name, &pools))?,
         };
-        Ok(Self { listeners, pools, routes, timeouts: file.timeouts.check()? })
+        Ok(Self { listeners, pools, admin, routes, timeouts: file.timeouts.check()? })
     }
 }
 

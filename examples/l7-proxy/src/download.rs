@@ -9,6 +9,7 @@ use equipoise_core::{Clock, Failure, Outcome};
 use equipoise_pool::Lease;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use proxy_kit::clock::Monotonic;
+use proxy_kit::pools::Place;
 
 use crate::request_log::RequestLog;
 use crate::upstream::{Connection, Upstream};
@@ -26,6 +27,7 @@ pub(crate) struct Download {
 pub(crate) struct Held {
     pub(crate) lease: Lease<Upstream>,
     pub(crate) connection: Connection,
+    pub(crate) place: Option<Place>,
     pub(crate) log: RequestLog,
     pub(crate) clock: Monotonic,
     /// How long the head took: the latency that says something about the backend. The body's time
@@ -42,8 +44,12 @@ impl Download {
 
     /// The end of the body has been read.
     fn complete(&mut self) {
-        if let Some(Held { lease, connection, log, clock, latency, outcome }) = self.held.take() {
+        if let Some(held) = self.held.take() {
+            let Held { lease, connection, place, log, clock, latency, outcome } = held;
             lease.sample_latency(clock.now(), latency, outcome);
+            if let Some(place) = place {
+                place.end(outcome);
+            }
             connection.give_back();
             drop((lease, log));
         }
@@ -55,6 +61,9 @@ impl Download {
         if let Some(mut held) = self.held.take() {
             let now = held.clock.now();
             held.lease.sample_latency(now, held.latency, Outcome::Failure(Failure::Reset));
+            if let Some(place) = held.place.take() {
+                place.end(Outcome::Failure(Failure::Reset));
+            }
             held.log.cut = Some("backend");
         }
     }

@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use proxy_kit::clock::Monotonic;
-use proxy_kit::pools::NamedPool;
+use proxy_kit::pools::{NamedPool, Place};
 use tokio::time::sleep;
 
 use crate::config::Timeouts;
@@ -39,6 +39,8 @@ pub(crate) struct Forwarded {
     pub(crate) response: Response<Incoming>,
     pub(crate) lease: Lease<Upstream>,
     pub(crate) connection: Connection,
+    /// At the pool's circuit breaker.
+    pub(crate) place: Option<Place>,
 }
 
 /// Forwards requests to pools.
@@ -112,7 +114,7 @@ impl Forwarder {
             };
             let failed = match attempt.await {
                 Ok((response, connection)) => {
-                    return Ok(Forwarded { response, lease, connection });
+                    return Ok(Forwarded { response, lease, connection, place: None });
                 }
                 Err(failed) => failed,
             };

@@ -1,5 +1,7 @@
 //! One request: its target, its route, its backend, its line in the log.
 
+use std::sync::Arc;
+
 use equipoise_core::{Clock, Failure, Outcome};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
@@ -24,7 +26,7 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) routes: Routes,
-    pub(crate) pools: Vec<NamedPool<Upstream>>,
+    pub(crate) pools: Vec<Arc<NamedPool<Upstream>>>,
     pub(crate) forwarder: Forwarder,
 }
 
@@ -79,7 +81,19 @@ impl Proxy {
             headers::set_host(&mut head.headers, &target, upstream.host_header());
         };
         let request = Request::from_parts(head, body);
-        let forwarded = self.forwarder.forward(pool, key, request, prepare, log).await?;
+        let refused = |why| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why);
+        let place = pool.admit().map_err(refused)?;
+        let forwarded = self.forwarder.forward(pool, key, request, prepare, log).await;
+        let mut forwarded = match forwarded {
+            Ok(forwarded) => forwarded,
+            Err(refusal) => {
+                if refusal.status.is_server_error() {
+                    place.end(Outcome::Failure(Failure::Response(refusal.status.as_u16())));
+                }
+                return Err(refusal);
+            }
+        };
+        forwarded.place = Some(place);
         if forwarded.response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let reason = "the backend changed the protocol without being asked";
             return Err(Refusal::new(StatusCode::BAD_GATEWAY, reason));
@@ -89,7 +103,7 @@ impl Proxy {
 
     /// Passes a response on. Whatever the request holds is handed to the body.
     fn relay(&self, forwarded: Forwarded, mut log: RequestLog) -> Response<Download> {
-        let Forwarded { response, lease, connection } = forwarded;
+        let Forwarded { response, lease, connection, place } = forwarded;
         let clock = self.forwarder.clock;
         let (mut head, body) = response.into_parts();
         let outcome = if head.status.is_server_error() {
@@ -101,7 +115,7 @@ impl Proxy {
         headers::forward_response(&mut head.headers);
         log.status = Some(head.status);
         let latency = clock.now().since(lease.since());
-        let held = Held { lease, connection, log, clock, latency, outcome };
+        let held = Held { lease, connection, place, log, clock, latency, outcome };
         Response::from_parts(head, Download::new(body, held))
     }
 }

@@ -4,8 +4,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use proxy_kit::admin::{self, AdminSettings};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::flags::Flags;
+use proxy_kit::pools::AllPools;
 use proxy_kit::run::{report_checked, until_stopped};
 use proxy_kit::settings::listeners_from_flags;
 use proxy_kit::shutdown::{Shutdown, Signals};
@@ -27,13 +29,14 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     }
     let settings = Settings::load(&cli.flags)?;
     let addresses = settings.listeners.clone();
+    let admin = settings.admin.clone();
     let proxy = build(settings).await?;
     if cli.flags.check {
         report_checked(NAME, &cli.flags);
         return Ok(());
     }
     let listeners = listen::bind(&addresses).await?;
-    run(proxy, listeners, |_| {}).await
+    run(proxy, listeners, admin, |_| {}).await
 }
 
 /// The proxy's own port comes first: if it is taken, no backend has been started.
@@ -42,9 +45,11 @@ async fn start_demo(mut flags: Flags) -> Result<(), StartError> {
     let listeners = listen::bind(&addresses).await?;
     let demo = Demo::bind().await?;
     flags.backend = demo.specs()?;
-    let proxy = build(Settings::load(&flags)?).await?;
+    let settings = Settings::load(&flags)?;
+    let admin = settings.admin.clone();
+    let proxy = build(settings).await?;
     demo.serve();
-    run(proxy, listeners, |address| {
+    run(proxy, listeners, admin, |address| {
         log::line(format_args!("{NAME}: three demo backends are up; see them take turns:"));
         log::line(format_args!("    curl http://{address}/"));
     })
@@ -52,21 +57,35 @@ async fn start_demo(mut flags: Flags) -> Result<(), StartError> {
 }
 
 async fn build(settings: Settings) -> Result<Proxy, StartError> {
-    let Settings { listeners: _, pools, routes, timeouts } = settings;
+    let Settings { listeners: _, admin: _, pools, routes, timeouts } = settings;
     let clock = Monotonic::start();
     let pools = pools::build(&pools, clock, |backend| Upstream::new(backend, clock)).await?;
+    let pools = pools.into_iter().map(Arc::new).collect();
     Ok(Proxy { routes, pools, forwarder: Forwarder { clock, timeouts } })
 }
 
 async fn run(
     proxy: Proxy,
     listeners: Vec<TcpListener>,
+    admin: Option<AdminSettings>,
     greet: impl Fn(SocketAddr),
 ) -> Result<(), StartError> {
     let signals = Signals::install().map_err(|error| StartError::new("signals", error))?;
     let limit = proxy.forwarder.timeouts.shutdown;
     keys::announce(NAME, proxy.pools.iter().map(|pool| (pool.name.as_str(), pool.key.as_ref())));
+    let admin = match admin {
+        Some(admin) => Some(admin.bind().await?),
+        None => None,
+    };
     let (proxy, shutdown) = (Arc::new(proxy), Shutdown::new());
+    let clock = proxy.forwarder.clock;
+    for pool in &proxy.pools {
+        pool.start(move |backend| Upstream::new(backend, clock)).await?;
+    }
+    if let Some(admin) = admin {
+        let pools = Arc::new(AllPools(proxy.pools.clone()));
+        admin::start(NAME, admin, pools, shutdown.guard());
+    }
     for listener in listeners {
         let address = listener.local_addr().map_err(|error| StartError::new("listener", error))?;
         let proxy = Arc::clone(&proxy);

@@ -18,12 +18,14 @@
 mod routes;
 mod server;
 mod settings;
+mod start;
 
 use equipoise_core::{Admin, Weight};
 use serde::Serialize;
 
 pub use server::serve;
 pub use settings::{AdminSection, AdminSettings};
+pub use start::start;
 
 /// The pools of a proxy, as an operator sees them.
 pub trait Pools: Send + Sync + 'static {
