@@ -41,7 +41,8 @@ impl<B: Connections> Observer<B> for HealthLog {
             Event::Removed { in_flight, .. } => log::line(format_args!(
                 "health pool={pool} backend={name} state=\"removed; in flight: {in_flight}\""
             )),
-            Event::TierChanged { to: Some(to), .. } => {
+            // From nobody to somebody is a start, or is told by who came back.
+            Event::TierChanged { from: Some(_), to: Some(to) } => {
                 log::line(format_args!("health pool={pool} tier={to}"));
             }
             Event::TierChanged { to: None, .. } => {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::backend::Backend;
 use crate::client::get;
 use crate::process::Proxy;
+use crate::wait;
 use crate::python::PythonServer;
 
 /// The walk-through of `docs/lab.md`: two servers take turns, one dies and nobody notices, it comes
@@ -36,6 +37,9 @@ pub fn two_servers_take_turns_one_dies_and_comes_back(
     proxy.logged(&tried_twice);
 
     two.restart();
+    // It was ejected, and may show with one request, in about a second, that it is back.
+    wait::until("the second server to be used again", || ask() == "two\n");
+    wait::until("both to take turns again", || ask() == "one\n");
     let texts: Vec<_> = (0..10).map(|_| ask()).collect();
     assert!(texts.windows(2).all(|pair| pair[0] != pair[1]), "it is used again: {texts:?}");
 }
