@@ -511,6 +511,12 @@ impl Monitor {
         self.panic.is_active()
     }
 
+    /// Whether most requests fail wherever they go. Then nobody is ejected, and whoever tries requests
+    /// again should not: more load is the last thing that the backends need.
+    pub const fn is_failing_generally(&self) -> bool {
+        self.guard.is_general()
+    }
+
     /// How many backends count, and how many of them are healthy.
     pub const fn census(&self) -> Census {
         Census { countable: self.counts.countable, healthy: self.counts.healthy }

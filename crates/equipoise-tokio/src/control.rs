@@ -205,6 +205,12 @@ impl<B: Clone + Send + Sync + 'static, P: Policy + 'static> Controller<B, P> {
         self.inner.state.lock().panic()
     }
 
+    /// Whether most requests fail wherever they go, so that none should be tried again:
+    /// [`Monitor::is_failing_generally`].
+    pub fn is_failing_generally(&self) -> bool {
+        self.inner.state.lock().monitor.is_failing_generally()
+    }
+
     /// What is asked of a backend, if there is a check: "GET /health".
     pub fn check(&self) -> Option<String> {
         let checked = self.inner.state.lock().monitor.config().check.is_some();

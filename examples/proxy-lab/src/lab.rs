@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::backend::Backend;
 use crate::client::get;
 use crate::process::Proxy;
-use crate::wait;
 use crate::python::PythonServer;
+use crate::wait;
 
 /// The walk-through of `docs/lab.md`: two servers take turns, one dies and nobody notices, it comes
 /// back and is used again. `tried_twice` is what the log says of a request that met the dead one.
