@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_core::{BackendId, Outcome, Runs};
-use parking_lot::Mutex;
 
 use crate::gate::{Gate, Pass};
-use crate::primitive::{AtomicBool, Ordering};
+use crate::primitive::{AtomicBool, Mutex, Ordering};
 use crate::window::Window;
 
 /// Wakes the one who minds a pool's health, and knows which backends to look at.
