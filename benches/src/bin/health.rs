@@ -104,7 +104,7 @@ impl Worker for Sweep {
 fn hosts() -> Vec<Host> {
     let mut rng = Rng::seeded(7);
     let mut tally = |i: usize| {
-        let failures = if i % 100 == 0 { 150 } else { rng.below(5) };
+        let failures = if i.is_multiple_of(100) { 150 } else { rng.below(5) };
         let successes = 300 - failures;
         let slow = if i % 100 == 1 { 10 } else { 1 };
         let mean = Duration::from_micros(slow * (900 + u64::from(rng.below(200))));

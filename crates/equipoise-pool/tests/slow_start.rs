@@ -127,21 +127,21 @@ fn bounded_loads_are_bound_to_the_part_that_a_backend_has() {
         let Ok(PolicyConfig::Hash(mut hash)) = name.parse() else { continue };
         hash.balance_factor = LoadFactor::percent(125);
         let pool = pool(PolicyConfig::Hash(hash).policy(), &[1; 4]);
+        // Everybody wants the one that starts.
+        let mut rng = Rng::seeded(9);
+        let keys = std::iter::repeat_with(|| Request::new().with_key(HashKey::new(rng.next_u64())));
+        let wanted = |request: &Request<'_>| *pool.pick(request).unwrap() == 0;
+        let requests: Vec<_> = keys.filter(wanted).take(800).collect();
         for share in [0.1, 0.5, 1.0] {
             start(&pool, share);
-            let mut rng = Rng::seeded(9);
-            let leases: Vec<_> = (0..800)
-                .map(|_| {
-                    let key = HashKey::new(rng.next_u64());
-                    pool.pick(&Request::new().with_key(key)).unwrap()
-                })
-                .collect();
+            let leases: Vec<_> =
+                requests.iter().map(|request| pool.pick(request).unwrap()).collect();
             let got = leases.iter().filter(|lease| ***lease == 0).count() as f64;
             // The part is rounded to 128ths of the weight.
-            let rounded = (share * 128.0_f64).ceil() / 128.0;
+            let rounded = (share * 128.0_f64).floor() / 128.0;
             let bound = (1.25 * 800.0 * rounded / (3.0 + rounded)).ceil();
-            assert!(got <= bound, "{name}: {got} at {share}, bound {bound}");
-            assert!(got > bound / 3.0, "{name}: {got} at {share}");
+            // The last that came may not have been for it, and the bound grows with each.
+            assert!(got == bound || got == bound - 1.0, "{name}: {got} at {share}, bound {bound}");
         }
     }
 }
