@@ -26,7 +26,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    pub(crate) fn of(mut samples: Vec<f64>) -> Self {
+    /// Of one sample each round, of which there is at least one.
+    pub fn of(mut samples: Vec<f64>) -> Self {
         samples.sort_by(f64::total_cmp);
         let at = |part: f64| samples[((samples.len() - 1) as f64 * part).round() as usize];
         Self { median: at(0.5), spread: (at(0.1), at(0.9)) }

@@ -154,8 +154,8 @@ impl<B: Send + Sync + 'static, P: Policy> Pool<B, P> {
         self.change(|registry, events| registry.change(id, Change::Admin(admin), events))
     }
 
-    /// Marks a backend as up or down, whatever else was found of it. It stays so until the next call,
-    /// whatever else changes.
+    /// Marks a backend as up or down, whatever else was found of it. It stays so until the next call
+    /// of this or of [`apply`](Self::apply), whatever else changes.
     ///
     /// # Errors
     /// [`UpdateError::UnknownId`]; nothing has changed then.

@@ -7,6 +7,8 @@ pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(not(equipoise_loom))]
 pub(crate) use arc_swap::ArcSwap as Swap;
+#[cfg(not(equipoise_loom))]
+pub(crate) use parking_lot::Mutex;
 
 /// What `arc-swap` promises, for loom, and no more: an `Arc` that is replaced and read whole. A lock
 /// around it would order more than that, and hide what the callers have to order themselves.
@@ -40,5 +42,21 @@ impl<T> Swap<T> {
 
     pub(crate) fn load(&self) -> std::sync::Arc<T> {
         self.load_full()
+    }
+}
+
+/// A lock that loom sees, so that it also stops between it and what came before.
+#[cfg(equipoise_loom)]
+#[derive(Debug)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+#[cfg(equipoise_loom)]
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -209,7 +209,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
     /// What called for attention since the last call.
     pub(crate) fn take_alarms(&self) -> Vec<Alarm> {
         let calls = self.watch.as_ref().map(|watch| watch.take_calls()).unwrap_or_default();
-        let alarm = |id| Some(self.owner(id)?.0.watched.as_ref()?.answer(id));
+        let alarm = |id| self.owner(id)?.0.watched.as_ref()?.answer(id);
         calls.into_iter().filter_map(alarm).collect()
     }
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_core::{BackendId, Outcome, Runs};
-use parking_lot::Mutex;
 
 use crate::gate::{Gate, Pass};
-use crate::primitive::{AtomicBool, Ordering};
+use crate::primitive::{AtomicBool, Mutex, Ordering};
 use crate::window::Window;
 
 /// Wakes the one who minds a pool's health, and knows which backends to look at.
@@ -16,7 +15,7 @@ pub(crate) struct Watch {
     /// At which runs of failures to call; 0: never.
     thresholds: Runs,
     wake: Box<dyn Fn() + Send + Sync>,
-    /// Each backend is in it once at most.
+    /// Each backend is in it once at most, and so may be one that has left.
     calls: Mutex<Vec<BackendId>>,
 }
 
@@ -96,10 +95,11 @@ impl Watched {
         }
     }
 
-    /// What the call was about. What happens from here on calls again.
-    pub(crate) fn answer(&self, id: BackendId) -> Alarm {
-        self.called.swap(false, Ordering::AcqRel);
-        Alarm { id, runs: self.window.runs(), trial: self.gate.verdict() }
+    /// What the call was about. What happens from here on calls again. `None` if it has not called:
+    /// then it was another backend of this id, which has left the pool.
+    pub(crate) fn answer(&self, id: BackendId) -> Option<Alarm> {
+        let has_called = self.called.swap(false, Ordering::AcqRel);
+        has_called.then(|| Alarm { id, runs: self.window.runs(), trial: self.gate.verdict() })
     }
 
     /// Whether a request has ended on it since the last call.

@@ -64,8 +64,10 @@ impl Window {
             after = longer(unpack(before), failure);
             Some(pack(after))
         });
+        // A run that is as long as it can be counted calls with each failure: there is no next multiple.
         let reached = |run: u16, threshold: u16| {
-            run != 0 && run.checked_rem(threshold).is_some_and(|rest| rest == 0)
+            let rest = run.checked_rem(threshold);
+            run != 0 && rest.is_some_and(|rest| rest == 0 || run == u16::MAX)
         };
         reached(after.failures, thresholds.failures)
             || reached(after.gateway, thresholds.gateway)
@@ -182,6 +184,20 @@ mod tests {
     fn a_run_stays_at_the_most_that_it_can_count() {
         let runs = Runs { failures: u16::MAX, gateway: 0, local: u16::MAX, code: 0 };
         assert_eq!(longer(runs, Failure::Connect), runs);
+    }
+
+    #[test]
+    fn a_run_that_can_not_be_counted_further_goes_on_calling() {
+        let failure = Outcome::Failure(Failure::Response(500));
+        for threshold in [1, 2, 5, 1_000] {
+            let window = Window::new();
+            let thresholds = Runs { failures: threshold, ..OFF };
+            for _ in 0..u16::MAX {
+                window.record(failure, Duration::ZERO, &thresholds);
+            }
+            assert!(window.record(failure, Duration::ZERO, &thresholds), "{threshold}");
+            assert!(!window.record(failure, Duration::ZERO, &OFF), "{threshold}");
+        }
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use allocation_counter::measure;
 use equipoise_algorithms::{LeastConn, P2c, PeakEwma, PolicyConfig, Random, RoundRobin};
-use equipoise_core::{BackendId, Instant, Outcome, Policy, Weight};
+use equipoise_core::{BackendId, Finding, Instant, Outcome, Passive, Policy, Runs, Weight};
 use equipoise_pool::{Pool, Request, Spec};
 
 fn assert_none<P: Policy>(policy: P) {
-    let pool = Pool::new(policy, 1);
+    assert_none_of(&Pool::new(policy, 1));
+}
+
+fn assert_none_of<P: Policy>(pool: &Pool<u64, P>) {
     let spec = |i: u64| Spec::new(BackendId::new(i), i).weight(Weight::new(1 + i as u16 % 5));
     pool.update((0..500).map(spec)).unwrap();
     let mut reader = pool.reader();
@@ -38,4 +41,22 @@ fn no_allocation_in_pick_lease_and_finish() {
     assert_none(P2c::new(5).unwrap());
     assert_none(PeakEwma::default());
     assert_none(PolicyConfig::default().policy());
+}
+
+#[test]
+fn no_allocation_where_somebody_minds_the_health() {
+    // Runs of failures that call allocate for the list of calls; those of no threshold don't.
+    let pool = Pool::watched(P2c::default(), 1, Runs::default(), || {});
+    assert_none_of(&pool);
+    let trial = Finding { passive: Passive::Trial, ..Finding::default() };
+    pool.apply((0..100).map(|i| (BackendId::new(i), trial)));
+    let mut reader = pool.reader();
+    let mut requests = || {
+        for i in 0..500 {
+            let now = Instant::from_nanos(1 + i);
+            drop(reader.pick(&Request::new().at(now)).unwrap());
+        }
+    };
+    requests();
+    assert_eq!(measure(requests).count_total, 0);
 }

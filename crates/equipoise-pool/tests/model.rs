@@ -1,12 +1,20 @@
 //! Any sequence of operations on a pool does what a naive model does.
 
 use equipoise_algorithms::{LeastConn, P2c, PeakEwma, Random, RoundRobin};
-use equipoise_testkit::model::{Op, Params, run};
+use equipoise_testkit::model::{Found, Op, Params, run};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+fn found() -> impl Strategy<Value = Found> {
+    // Unhealthy ones are rare enough for something to be picked.
+    let share = prop_oneof![Just(u16::MAX), Just(0), any::<u16>()];
+    (0_u8..4, 0_u8..4, proptest::bool::weighted(0.1), share)
+        .prop_map(|(health, passive, drain, share)| Found { health, passive, drain, share })
+}
+
 fn op() -> impl Strategy<Value = Op> {
-    let number = 0_u8..24;
+    // Mostly a few of them, so that what happens to one goes on with the same one.
+    let number = prop_oneof![2 => 0_u8..3, 1 => 0_u8..24];
     let weight = prop_oneof![0_u16..4, Just(u16::MAX)];
     let spec = (number.clone(), weight.clone(), 0_u8..3, 0_u8..10);
     let request = || (proptest::option::weighted(0.1, 0_u8..24), vec(0_u8..24, 0..3));
@@ -16,7 +24,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => number.clone().prop_map(|id| Op::Remove { id }),
         1 => (number.clone(), weight).prop_map(|(id, weight)| Op::SetWeight { id, weight }),
         1 => (number.clone(), any::<bool>()).prop_map(|(id, up)| Op::SetHealth { id, up }),
-        1 => (number, 0_u8..3).prop_map(|(id, admin)| Op::SetAdmin { id, admin }),
+        1 => (number.clone(), 0_u8..3).prop_map(|(id, admin)| Op::SetAdmin { id, admin }),
+        2 => vec((number, found()), 0..5).prop_map(Op::Apply),
         8 => request().prop_map(|(pin, tried)| Op::Pick { pin, tried }),
         1 => request().prop_map(|(pin, tried)| Op::Explain { pin, tried }),
         2 => any::<(u16, u32, bool)>()

@@ -7,7 +7,8 @@ use std::collections::btree_map::Entry;
 use std::num::NonZeroU32;
 
 use equipoise_core::{
-    Admin, Admission, BackendId, Condition, Health, Instant, Outcome, Policy, Reason, Weight,
+    Admin, Admission, BackendId, Condition, Finding, Health, Instant, Outcome, Passive, Policy,
+    Reason, Runs, Share, Weight,
 };
 use equipoise_pool::{Event, Lease, PickError, Pool, Reader, Request, Spec, UpdateError};
 
@@ -32,10 +33,36 @@ pub enum Op {
     SetWeight { id: u8, weight: u16 },
     SetHealth { id: u8, up: bool },
     SetAdmin { id: u8, admin: u8 },
+    Apply(Vec<(u8, Found)>),
     Pick { pin: Option<u8>, tried: Vec<u8> },
     Explain { pin: Option<u8>, tried: Vec<u8> },
     Finish { lease: u16, nanos: u32, failed: bool },
     Drop { lease: u16 },
+}
+
+/// What is found of a backend, from numbers that are all valid.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[allow(missing_docs, reason = "they are the fields of a finding")]
+pub struct Found {
+    pub health: u8,
+    pub passive: u8,
+    pub drain: bool,
+    pub share: u16,
+}
+
+impl Found {
+    fn finding(self) -> Finding {
+        // Mostly well, or there would be little to pick.
+        let health = [Health::Up, Health::Up, Health::Pending, Health::Down];
+        let passive = [Passive::Clear, Passive::Clear, Passive::Trial, Passive::Ejected];
+        Finding {
+            health: health[usize::from(self.health % 4)],
+            passive: passive[usize::from(self.passive % 4)],
+            drain: self.drain,
+            share: Share::from_units(u32::from(self.share) + 1),
+        }
+    }
 }
 
 /// What the model knows of a backend.
@@ -45,15 +72,26 @@ struct Backend {
     tier: u8,
     limit: Option<NonZeroU32>,
     admin: Admin,
-    health: Health,
+    finding: Finding,
+    /// How many trials it has had, and whether the last one is decided.
+    trials: usize,
+    decided: bool,
     /// Tells two backends of the same id apart, of which one was removed.
     born: usize,
 }
 
 impl Backend {
     fn condition(&self) -> Condition {
-        let (admin, health, weight) = (self.admin, self.health, self.weight);
-        Condition { admin, health, weight, ..Condition::default() }
+        let Finding { health, passive, drain, share: _ } = self.finding;
+        Condition { admin: self.admin, health, passive, drain, weight: self.weight }
+    }
+
+    fn found(&mut self, finding: Finding) {
+        if finding.passive != self.finding.passive {
+            self.trials += usize::from(finding.passive == Passive::Trial);
+            self.decided = false;
+        }
+        self.finding = finding;
     }
 
     fn admission(&self) -> Admission {
@@ -64,24 +102,50 @@ impl Backend {
 /// A caller's backend: who it is, and which of that name.
 type Value = (u8, usize);
 
+/// A request in flight.
+struct Held {
+    lease: Lease<Value>,
+    /// The number of the trial that it is, if it is one.
+    trial: Option<usize>,
+}
+
 struct Model<P: Policy> {
     pool: Pool<Value, P>,
     reader: Reader<Value, P>,
+    watched: bool,
     backends: BTreeMap<u8, Backend>,
-    leases: Vec<Lease<Value>>,
+    leases: Vec<Held>,
+    /// The request that the last operation ended with an outcome, and whether it failed.
+    ended: Option<(Value, bool)>,
+    /// The trial that the last operation decided.
+    verdict: Option<(BackendId, bool)>,
     now: Instant,
     born: usize,
 }
 
-/// Applies the operations to a pool of this policy and to the model.
+/// Applies the operations to a pool of this policy and to the model. A pool with an even seed is
+/// watched.
 ///
 /// # Panics
 /// Where the two differ.
 pub fn run<P: Policy>(policy: P, params: Params, ops: &[Op]) {
-    let pool = Pool::new(policy, params.seed);
-    let reader = pool.reader();
-    let (backends, leases) = (BTreeMap::new(), Vec::new());
-    let mut model = Model { pool, reader, backends, leases, now: Instant::ZERO, born: 0 };
+    let watched = params.seed.is_multiple_of(2);
+    let pool = if watched {
+        Pool::watched(policy, params.seed, Runs::default(), || {})
+    } else {
+        Pool::new(policy, params.seed)
+    };
+    let mut model = Model {
+        reader: pool.reader(),
+        pool,
+        watched,
+        backends: BTreeMap::new(),
+        leases: Vec::new(),
+        ended: None,
+        verdict: None,
+        now: Instant::ZERO,
+        born: 0,
+    };
     for op in ops {
         model.apply(op, params.shared);
         model.check();
@@ -125,7 +189,7 @@ impl<P: Policy> Model<P> {
             &Op::SetHealth { id: number, up } => {
                 let health = if up { Health::Up } else { Health::Down };
                 let result = self.pool.set_health(id(number), health);
-                self.changed(number, result, |backend| backend.health = health);
+                self.changed(number, result, |backend| backend.finding.health = health);
             }
             &Op::SetAdmin { id: number, admin } => {
                 let admin =
@@ -133,14 +197,14 @@ impl<P: Policy> Model<P> {
                 let result = self.pool.set_admin(id(number), admin);
                 self.changed(number, result, |backend| backend.admin = admin);
             }
+            Op::Apply(found) => self.found(found),
             Op::Pick { pin, tried } => self.pick(*pin, tried, shared, false),
             Op::Explain { pin, tried } => self.pick(*pin, tried, shared, true),
             &Op::Finish { lease, nanos, failed } => {
                 self.now = self.now + std::time::Duration::from_nanos(nanos.into());
                 if !self.leases.is_empty() {
-                    let lease = self.leases.swap_remove(usize::from(lease) % self.leases.len());
-                    let failure = Outcome::Failure(equipoise_core::Failure::Response(500));
-                    lease.finish(self.now, if failed { failure } else { Outcome::Success });
+                    let held = self.leases.swap_remove(usize::from(lease) % self.leases.len());
+                    self.finish(held, failed);
                 }
             }
             &Op::Drop { lease } => {
@@ -158,7 +222,9 @@ impl<P: Policy> Model<P> {
             tier: tier % 3,
             limit: limit(max),
             admin: Admin::Enabled,
-            health: Health::Up,
+            finding: Finding::UNKNOWN,
+            trials: 0,
+            decided: false,
             born: self.born,
         };
         let mut spec = Spec::new(id(number), (number % IDS, self.born));
@@ -205,6 +271,38 @@ impl<P: Policy> Model<P> {
         }
     }
 
+    fn found(&mut self, found: &[(u8, Found)]) {
+        let findings = found.iter().map(|&(number, found)| (id(number), found.finding()));
+        let mut events = self.pool.apply(findings);
+        let mut expected = Vec::new();
+        for &(number, found) in found {
+            let Some(backend) = self.backends.get_mut(&(number % IDS)) else { continue };
+            let from = backend.admission();
+            backend.found(found.finding());
+            let (to, reason) = (backend.admission(), Reason::of(&backend.condition()));
+            if from != to {
+                expected.push(Event::AdmissionChanged { id: id(number), from, to, reason });
+            }
+        }
+        events.retain(|event| !matches!(event, Event::TierChanged { .. }));
+        assert_eq!(events, expected);
+    }
+
+    fn finish(&mut self, held: Held, failed: bool) {
+        let (number, born) = *held.lease;
+        self.ended = Some(((number, born), failed));
+        if let Some(backend) = self.backends.get_mut(&number)
+            && backend.born == born
+            && backend.finding.passive == Passive::Trial
+            && held.trial == Some(backend.trials)
+        {
+            backend.decided = true;
+            self.verdict = Some((id(number), !failed));
+        }
+        let failure = Outcome::Failure(equipoise_core::Failure::Response(500));
+        held.lease.finish(self.now, if failed { failure } else { Outcome::Success });
+    }
+
     fn changed(
         &mut self,
         number: u8,
@@ -245,7 +343,9 @@ impl<P: Policy> Model<P> {
         match result {
             Ok(lease) => {
                 self.check_choice(&lease, pin, &tried);
-                self.leases.push(lease);
+                let backend = &self.backends[&lease.0];
+                let on_trial = self.watched && backend.finding.passive == Passive::Trial;
+                self.leases.push(Held { trial: on_trial.then_some(backend.trials), lease });
             }
             Err(error) => {
                 assert_eq!(self.choices(&tried), Vec::<u8>::new(), "{error}");
@@ -275,12 +375,23 @@ impl<P: Policy> Model<P> {
         let backend = &self.backends[&number];
         // Requests from before there was a limit are not counted, so there may be more places.
         backend.limit.is_none_or(|limit| self.in_flight(number, backend.born) < limit.get())
+            && self.gate_is_open(number)
+    }
+
+    /// Nobody else is on trial there, and the trial goes on.
+    fn gate_is_open(&self, number: u8) -> bool {
+        let backend = &self.backends[&number];
+        let value = (number, backend.born);
+        let is_taken = self.leases.iter().any(|held| *held.lease == value && held.trial.is_some());
+        let on_trial = self.watched && backend.finding.passive == Passive::Trial;
+        !on_trial || (!is_taken && !backend.decided)
     }
 
     fn check_choice(&self, lease: &Lease<Value>, pin: Option<u8>, tried: &[u8]) {
         let (number, born) = **lease;
         assert_eq!(self.backends[&number].born, born, "{number} was replaced");
         assert!(!tried.contains(&number));
+        assert!(self.gate_is_open(number), "{number} has a trial already, or had it");
         let pinned = pin.map(|pin| pin % IDS).filter(|pin| {
             let admission = self.backends.get(pin).map(Backend::admission);
             admission.is_some_and(|a| a != Admission::Never) && !tried.contains(pin)
@@ -296,11 +407,12 @@ impl<P: Policy> Model<P> {
     }
 
     fn in_flight(&self, number: u8, born: usize) -> u32 {
-        self.leases.iter().filter(|lease| ***lease == (number, born)).count() as u32
+        self.leases.iter().filter(|held| *held.lease == (number, born)).count() as u32
     }
 
     /// The pool says of itself what the model says of it.
-    fn check(&self) {
+    fn check(&mut self) {
+        self.check_outcomes();
         let statuses = self.pool.backends();
         assert_eq!(statuses.len(), self.backends.len());
         for status in statuses {
@@ -312,9 +424,29 @@ impl<P: Policy> Model<P> {
             assert_eq!(status.weight, backend.weight);
             assert_eq!(status.tier, backend.tier);
             assert_eq!(status.max_in_flight, backend.limit);
-            assert_eq!((status.admin, status.finding.health), (backend.admin, backend.health));
+            assert_eq!((status.admin, status.finding), (backend.admin, backend.finding));
             assert_eq!(status.admission, backend.admission());
             assert_eq!(status.in_flight, self.in_flight(number, backend.born));
         }
+    }
+
+    /// The last operation's outcome is in a tally, and its verdict called.
+    fn check_outcomes(&mut self) {
+        let (ended, verdict) = (self.ended.take(), self.verdict.take());
+        let mut tallies = Vec::new();
+        self.pool.take_tallies(&mut tallies);
+        assert_eq!(tallies.len(), if self.watched { self.backends.len() } else { 0 });
+        for (of, tally) in tallies {
+            let ended = ended.filter(|((number, born), _)| {
+                id(*number) == of && self.backends.get(number).is_some_and(|b| b.born == *born)
+            });
+            let expected = ended.map_or((0, 0), |(_, failed)| if failed { (0, 1) } else { (1, 0) });
+            assert_eq!((tally.successes, tally.upstream_failures), expected);
+            assert_eq!(tally.local_failures, 0);
+        }
+        let alarms: Vec<_> =
+            self.pool.take_alarms().iter().map(|alarm| (alarm.id, alarm.trial)).collect();
+        let expected: Vec<_> = verdict.into_iter().map(|(id, passed)| (id, Some(passed))).collect();
+        assert_eq!(alarms, expected);
     }
 }
