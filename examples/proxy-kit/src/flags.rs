@@ -93,3 +93,25 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
         format!("`{text}` is not an IP address and port, such as 127.0.0.1:8080 or [::1]:8080")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    #[test]
+    fn the_admin_address_is_a_flag_or_in_the_file() {
+        let parse = |args: &[&str]| Cli::try_parse_from([&["proxy"], args].concat());
+        let cli = parse(&["--admin", "127.0.0.1:9000"]).unwrap();
+        assert_eq!(cli.flags.admin, "127.0.0.1:9000".parse().ok());
+        let error = parse(&["--admin", "localhost:9000"]).unwrap_err().to_string();
+        assert!(error.contains("`localhost:9000` is not an IP address"), "{error}");
+        let error = parse(&["--admin", "127.0.0.1:9000", "--config", "a"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
+    }
+}

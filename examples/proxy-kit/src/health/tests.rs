@@ -403,3 +403,69 @@ fn backends_are_listed_or_discovered() {
         assert!(error.contains(named), "{bad}: {error}");
     }
 }
+
+/// The reference page, which is written by hand.
+const REFERENCE: &str = include_str!("../../../../docs/health.md");
+
+#[test]
+fn the_reference_has_a_row_for_every_setting() {
+    let unknown = |section: &str| {
+        let [http, web] = ["type = \"http\"\npath = \"/\"", "[pools.web]\nbackends = [\"a:80\"]"];
+        let text = match section {
+            "discover" => "[pools.web.discover]\nzzz = 1".to_owned(),
+            "health" => format!("[health]\nzzz = 1\n{web}"),
+            "tls" => format!("[health.check]\n{http}\ntls = {{ zzz = 1 }}\n{web}"),
+            section => format!("[health.{section}]\nzzz = 1\n{web}"),
+        };
+        pools(&text).expect_err(section)
+    };
+    let mut settings = 0;
+    for section in [
+        "health",
+        "check",
+        "tls",
+        "passive",
+        "slow_start",
+        "panic",
+        "retries",
+        "breaker",
+        "discover",
+    ] {
+        // The reader of the section lists what it knows.
+        let error = unknown(section);
+        let (_, known) = error.split_once("expected ").unwrap_or_else(|| panic!("{error}"));
+        let known = known.split(" (at ").next().unwrap_or(known);
+        let named: Vec<_> = known.split('`').skip(1).step_by(2).collect();
+        assert!(named.len() > 1, "{section}: {error}");
+        for setting in named {
+            settings += 1;
+            let is_there = REFERENCE.lines().any(|line| {
+                let key = line.split('|').nth(1).unwrap_or(line);
+                key.contains(&format!("`{setting}`"))
+                    || line.starts_with('#') && line.contains(setting)
+            });
+            assert!(is_there, "{section}: `{setting}` has no row in docs/health.md");
+        }
+    }
+    assert!(settings > 80, "{settings}");
+}
+
+#[test]
+fn the_examples_of_the_reference_are_good() {
+    let blocks = REFERENCE.split("```toml\n").skip(1);
+    let blocks: Vec<_> = blocks.filter_map(|block| block.split("```").next()).collect();
+    let [check, backends, admin] = blocks.as_slice() else { panic!("{blocks:?}") };
+    let pools = pools(&format!("{check}\n[pools.web]\n{backends}")).unwrap();
+    assert!(pools[0].backends().iter().all(|backend| backend.check.is_some()));
+    #[derive(Deserialize)]
+    struct File {
+        admin: crate::admin::AdminSection,
+    }
+    let file: File = crate::file::parse("health.md", admin).unwrap();
+    assert!(crate::admin::AdminSettings::new(&file.admin).is_ok());
+
+    // What it says of the time in which a dead backend is found.
+    let bound = |settings| http_check(settings).unwrap().config.detection_bound();
+    assert_eq!(bound(""), Duration::from_millis(3800));
+    assert_eq!(bound("interval_ms = 500"), Duration::from_millis(2150));
+}
