@@ -418,8 +418,11 @@ impl Monitor {
 
     /// What follows for all from a new count.
     fn after_counting(&mut self, now: Instant) {
-        let census = Census { countable: self.counts.countable, healthy: self.counts.healthy };
-        if let Some(event) = self.panic.update(&self.config.panic, census) {
+        let census = self.census();
+        // While first checks are out, those that have failed already are no reason to panic.
+        if (self.counts.pending == 0 || self.panic.is_active())
+            && let Some(event) = self.panic.update(&self.config.panic, census)
+        {
             self.notices.push(Notice::Panic(event));
             let ids: Vec<_> = self.members.keys().copied().collect();
             ids.into_iter().for_each(|id| self.publish(now, id));

@@ -220,6 +220,16 @@ fn panic_does_what_its_name_says_and_is_told() {
 }
 
 #[test]
+fn the_first_to_fail_its_first_check_is_no_reason_to_panic() {
+    let check = CheckConfig::builder().initial(InitialHealth::FirstCheck).build().unwrap();
+    let mut world = World::of(MonitorConfig { check: Some(check), ..MonitorConfig::default() }, 3);
+    world.answers.insert(id(0), Some(Verdict::Fail));
+    world.pass(Duration::from_secs(1));
+    assert_eq!([0, 1].map(|n| world.state(n)), [State::Down, State::Up]);
+    assert!(!world.notices.iter().any(|n| matches!(n, Notice::Panic(_))), "{:?}", world.notices);
+}
+
+#[test]
 fn no_more_probes_start_than_there_is_room_for_and_none_is_forgotten() {
     let mut world = World::of(with_all(50, PanicConfig::default()), 200);
     let mut orders = Vec::new();

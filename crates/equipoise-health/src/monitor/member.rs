@@ -116,6 +116,8 @@ pub(super) struct Count {
     pub(super) eligible: bool,
     /// It is eligible, and ejected or on trial.
     pub(super) out: bool,
+    /// Its first checks have not decided.
+    pub(super) pending: bool,
 }
 
 /// How many count as what.
@@ -125,6 +127,7 @@ pub(super) struct Counts {
     pub(super) healthy: u32,
     pub(super) eligible: u32,
     pub(super) out: u32,
+    pub(super) pending: u32,
 }
 
 impl Counts {
@@ -136,6 +139,7 @@ impl Counts {
             healthy: Admission::of(condition) == Admission::New,
             eligible,
             out: eligible && condition.passive != Passive::Clear,
+            pending: condition.health == Health::Pending,
         }
     }
 
@@ -144,6 +148,7 @@ impl Counts {
         self.healthy += u32::from(count.healthy);
         self.eligible += u32::from(count.eligible);
         self.out += u32::from(count.out);
+        self.pending += u32::from(count.pending);
     }
 
     pub(super) fn subtract(&mut self, count: &Count) {
@@ -151,5 +156,6 @@ impl Counts {
         self.healthy -= u32::from(count.healthy);
         self.eligible -= u32::from(count.eligible);
         self.out -= u32::from(count.out);
+        self.pending -= u32::from(count.pending);
     }
 }
