@@ -223,9 +223,14 @@ fn panic_does_what_its_name_says_and_is_told() {
 fn the_first_to_fail_its_first_check_is_no_reason_to_panic() {
     let check = CheckConfig::builder().initial(InitialHealth::FirstCheck).build().unwrap();
     let mut world = World::of(MonitorConfig { check: Some(check), ..MonitorConfig::default() }, 3);
-    world.answers.insert(id(0), Some(Verdict::Fail));
-    world.pass(Duration::from_secs(1));
-    assert_eq!([0, 1].map(|n| world.state(n)), [State::Down, State::Up]);
+    world.now = world.now + Duration::from_secs(1);
+    let mut orders = Vec::new();
+    world.monitor.poll(world.now, 8, |_| true, &mut orders);
+    for (order, verdict) in orders.iter().zip([Verdict::Fail, Verdict::Pass, Verdict::Pass]) {
+        world.monitor.on_probe(world.now, order.id, order.token, verdict, None);
+        world.settle();
+    }
+    assert_eq!(world.monitor.census().healthy, 2);
     assert!(!world.notices.iter().any(|n| matches!(n, Notice::Panic(_))), "{:?}", world.notices);
 }
 
