@@ -79,6 +79,13 @@ impl fmt::Display for BodyMatch {
     }
 }
 
+impl BodyMatch {
+    /// Whether it looks at a field of a JSON body.
+    pub(super) const fn is_json(&self) -> bool {
+        matches!(self.0, Kind::Json(_))
+    }
+}
+
 /// Reads a body as far as it must.
 #[derive(Debug)]
 pub(super) struct BodyReader<'a> {
@@ -88,12 +95,19 @@ pub(super) struct BodyReader<'a> {
     length: usize,
     /// Kept if there is something to look for.
     seen: Vec<u8>,
+    /// The request and the status, if that has decided already: then the body only explains.
+    unexpected: Option<(Arc<str>, u16)>,
 }
 
 impl<'a> BodyReader<'a> {
     /// Reads for a condition, if any; `answer` follows from one that holds.
     pub(super) fn new(answer: Answer, wanted: Option<&'a BodyMatch>, limit: usize) -> Self {
-        Self { answer, wanted, limit, length: 0, seen: Vec::new() }
+        Self { answer, wanted, limit, length: 0, seen: Vec::new(), unexpected: None }
+    }
+
+    /// Reads only to say why the status was not the expected one.
+    pub(super) fn after(self, request: Arc<str>, status: u16) -> Self {
+        Self { unexpected: Some((request, status)), ..self }
     }
 
     /// Takes the next piece; whether that is enough.
@@ -120,8 +134,19 @@ impl<'a> BodyReader<'a> {
         }
     }
 
-    /// The answer, when the body has ended.
-    pub(super) fn finish(self) -> Result<Answer, ProbeError> {
+    /// The answer, when enough was read (`true`) or the body has ended.
+    pub(super) fn conclude(mut self, read: Result<bool, ProbeError>) -> Result<Answer, ProbeError> {
+        if let Some((request, status)) = self.unexpected.take() {
+            let because = match read.and_then(|_| self.finish()) {
+                Err(error @ ProbeError::FieldDiffers { .. }) => Some(error.to_string().into()),
+                _ => None,
+            };
+            return Err(ProbeError::Status { request, status, because });
+        }
+        if read? { Ok(self.answer) } else { self.finish() }
+    }
+
+    fn finish(self) -> Result<Answer, ProbeError> {
         match self.wanted.map(|wanted| &wanted.0) {
             None => {}
             Some(Kind::Contains { text, .. }) => {
@@ -135,11 +160,6 @@ impl<'a> BodyReader<'a> {
         }
         Ok(self.answer)
     }
-
-    /// The answer, when enough was read.
-    pub(super) fn answer(&self) -> Answer {
-        self.answer
-    }
 }
 
 #[cfg(test)]
@@ -150,10 +170,10 @@ mod tests {
         let mut reader = BodyReader::new(Answer::Pass, Some(wanted), limit);
         for piece in pieces {
             if reader.take(piece)? {
-                return Ok(reader.answer());
+                return reader.conclude(Ok(true));
             }
         }
-        reader.finish()
+        reader.conclude(Ok(false))
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub enum ProbeError {
         request: Arc<str>,
         /// The status.
         status: u16,
+        /// What its body says of it, where a field of it is looked at.
+        because: Option<Arc<str>>,
     },
     /// The text is not in the body.
     BodyLacks(Arc<str>),
@@ -181,7 +183,10 @@ impl fmt::Display for ProbeError {
             Self::TooLong { part: Part::Wire, limit } => {
                 write!(f, "sent more than {}", Size(*limit))
             }
-            Self::Status { request, status } => write!(f, "{request} answered {status}"),
+            Self::Status { request, status, because } => {
+                write!(f, "{request} answered {status}")?;
+                because.as_ref().map_or(Ok(()), |why| write!(f, ", {why}"))
+            }
             Self::BodyLacks(text) => write!(f, "body has no `{text}`"),
             Self::BodyUnlike(regex) => write!(f, "body does not match `{regex}`"),
             Self::NotJson(why) => write!(f, "body is not JSON: {why}"),

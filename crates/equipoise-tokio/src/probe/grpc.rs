@@ -91,7 +91,7 @@ impl Grpc {
             let response = http2::head(response, &meter).await?;
             if response.status() != 200 {
                 let status = response.status().as_u16();
-                return Err(ProbeError::Status { request: REQUEST.into(), status });
+                return Err(ProbeError::Status { request: REQUEST.into(), status, because: None });
             }
             let kind = response.headers().get(header::CONTENT_TYPE);
             if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {

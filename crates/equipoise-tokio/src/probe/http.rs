@@ -96,7 +96,15 @@ impl Http {
         if self.expect.contains(status) {
             return Ok(BodyReader::new(Answer::Pass, self.body.as_ref(), self.body_limit));
         }
-        Err(ProbeError::Status { request: Arc::clone(&self.name), status })
+        let request = Arc::clone(&self.name);
+        match &self.body {
+            // "503" says that it is not well; the field says what it lacks.
+            Some(body) if body.is_json() => {
+                Ok(BodyReader::new(Answer::Pass, Some(body), self.body_limit)
+                    .after(request, status))
+            }
+            _ => Err(ProbeError::Status { request, status, because: None }),
+        }
     }
 
     /// The request, without its host.

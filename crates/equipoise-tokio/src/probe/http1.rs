@@ -39,15 +39,19 @@ pub(super) async fn ask(
         let response = response.map_err(|error| reason(&error, &meter, &heard))?;
         let mut reader = probe.judge(response.status().as_u16())?;
         let mut body = response.into_body();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| reason(&error, &meter, &heard))?;
-            if let Some(piece) = frame.data_ref()
-                && reader.take(piece)?
-            {
-                return Ok(reader.answer());
+        let read = async {
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| reason(&error, &meter, &heard))?;
+                if let Some(piece) = frame.data_ref()
+                    && reader.take(piece)?
+                {
+                    return Ok(true);
+                }
             }
-        }
-        reader.finish()
+            Ok(false)
+        };
+        let read = read.await;
+        reader.conclude(read)
     };
     let connection = async {
         // Its errors reach the exchange, too.

@@ -32,12 +32,16 @@ pub(super) async fn ask(
         let response = head(response, &meter).await?;
         let mut reader = probe.judge(response.status().as_u16())?;
         let mut body = response.into_body();
-        while let Some(piece) = piece(&mut body, &meter).await? {
-            if reader.take(&piece)? {
-                return Ok(reader.answer());
+        let read = async {
+            while let Some(piece) = piece(&mut body, &meter).await? {
+                if reader.take(&piece)? {
+                    return Ok(true);
+                }
             }
-        }
-        reader.finish()
+            Ok(false)
+        };
+        let read = read.await;
+        reader.conclude(read)
     };
     super::talk::talk(run(connection), exchange).await
 }

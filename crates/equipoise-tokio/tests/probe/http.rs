@@ -109,6 +109,16 @@ async fn the_body_decides_where_a_condition_is_set() {
         r#"body field $.db is "down", not "ok""#
     );
     assert_eq!(words(&json, &replies(answer(200, b"{}"))).await, "body has no field $.db");
+
+    // The status decides, and the field says why.
+    let said = |body: &'static [u8]| replies(answer(503, body));
+    assert_eq!(
+        words(&json, &said(br#"{"db":"down"}"#)).await,
+        r#"GET /health answered 503, body field $.db is "down", not "ok""#
+    );
+    for body in [&br#"{"db":"ok"}"#[..], b"{}", b"garbage"] {
+        assert_eq!(words(&json, &said(body)).await, "GET /health answered 503");
+    }
 }
 
 #[tokio::test]
