@@ -114,10 +114,10 @@ async fn the_body_decides_where_a_condition_is_set() {
     let said = |body: &'static [u8]| replies(answer(503, body));
     assert_eq!(
         words(&json, &said(br#"{"db":"down"}"#)).await,
-        r#"GET /health answered 503, body field $.db is "down", not "ok""#
+        r#"GET /healthz answered 503, body field $.db is "down", not "ok""#
     );
     for body in [&br#"{"db":"ok"}"#[..], b"{}", b"garbage"] {
-        assert_eq!(words(&json, &said(body)).await, "GET /health answered 503");
+        assert_eq!(words(&json, &said(body)).await, "GET /healthz answered 503");
     }
 }
 
