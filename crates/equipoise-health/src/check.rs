@@ -106,7 +106,9 @@ impl Check {
         Self {
             began: now,
             due: now + wait,
-            generation: 0,
+            // Another one each time: a backend that left and came back is not answered for by a probe
+            // from before.
+            generation: rng.next_u64() as u32,
             run: 0,
             health,
             drain: false,

@@ -2,12 +2,11 @@
 
 mod member;
 mod notice;
+mod queue;
 mod report;
 
-use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::hash::BuildHasherDefault;
 use core::time::Duration;
 
@@ -17,6 +16,7 @@ use hashbrown::HashMap;
 pub use self::member::Operator;
 use self::member::{Counts, Member};
 pub use self::notice::Notice;
+use self::queue::Queue;
 pub use self::report::{Report, State};
 use crate::outlier::{self, EjectionChange, Guard, Host, OutlierConfig, Sweeper, may_eject};
 use crate::{
@@ -80,9 +80,13 @@ pub struct MonitorConfig {
 pub struct Monitor {
     config: MonitorConfig,
     rng: Rng,
-    members: HashMap<BackendId, Member, BuildHasherDefault<IdHasher>>,
-    /// Whom to look at when. An entry counts if the member is scheduled for that time.
-    queue: BinaryHeap<Reverse<(Instant, BackendId)>>,
+    members: Members,
+    /// Whose time-out, ejection or slow start to look at when.
+    queue: Queue,
+    /// Whose next probe is due when. Apart from the others, which need no room.
+    probes: Queue,
+    /// There was no room for a probe that was due: when to look again.
+    look_again: Option<Instant>,
     counts: Counts,
     panic: Panic,
     guard: Guard,
@@ -91,6 +95,8 @@ pub struct Monitor {
     changes: Vec<(BackendId, Finding)>,
     notices: Vec<Notice>,
 }
+
+type Members = HashMap<BackendId, Member, BuildHasherDefault<IdHasher>>;
 
 /// A probe that is to be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,7 +123,9 @@ impl Monitor {
             config,
             rng: Rng::seeded(seed),
             members: HashMap::default(),
-            queue: BinaryHeap::new(),
+            queue: Queue::default(),
+            probes: Queue::default(),
+            look_again: None,
             counts: Counts::default(),
             panic: Panic::default(),
             guard: Guard::new(),
@@ -173,6 +181,9 @@ impl Monitor {
     /// Does what is due: starts probes, at most `room` of them, counts those that took too long, ends
     /// ejections, moves slow starts on. `visited` says whether a request has gone to a backend since it
     /// was last asked.
+    ///
+    /// A probe for which there is no room waits, and who has waited longest comes first. A driver that
+    /// has room again need not wait for the deadline.
     pub fn poll(
         &mut self,
         now: Instant,
@@ -180,20 +191,30 @@ impl Monitor {
         mut visited: impl FnMut(BackendId) -> bool,
         orders: &mut Vec<Order>,
     ) {
-        let most = orders.len().saturating_add(room);
-        while let Some(&Reverse((due, id))) = self.queue.peek()
-            && due <= now
-        {
-            self.queue.pop();
+        while let Some((due, id)) = self.queue.pop(now) {
             let Some(member) = self.members.get_mut(&id).filter(|m| m.scheduled == Some(due))
             else {
                 continue;
             };
             member.scheduled = None;
-            let wait = self.poll_check(now, id, most, &mut visited, orders);
+            self.poll_time_out(now, id);
             self.poll_ejection(now, id);
-            self.settle_with(now, id, wait);
+            self.settle(now, id);
         }
+        let most = orders.len().saturating_add(room);
+        while orders.len() < most
+            && let Some((due, id)) = self.probes.pop(now)
+        {
+            let Some(member) = self.members.get_mut(&id).filter(|m| m.probe_due == Some(due))
+            else {
+                continue;
+            };
+            member.probe_due = None;
+            orders.extend(self.start_probe(now, id, &mut visited));
+            self.settle(now, id);
+        }
+        let waits = self.probes.first().is_some_and(|due| due <= now);
+        self.look_again = waits.then(|| now + Self::WAIT);
         if let Some(config) = &self.config.outlier
             && self.guard.poll(config, now, &mut self.rng)
         {
@@ -201,34 +222,33 @@ impl Monitor {
         }
     }
 
-    /// When to look again, if its check has to wait.
-    fn poll_check(
+    fn poll_time_out(&mut self, now: Instant, id: BackendId) {
+        let (Some(config), Some(member)) = (&self.config.check, self.members.get_mut(&id)) else {
+            return;
+        };
+        if let Some(check) = member.check.as_mut().filter(|check| check.is_probing())
+            && let Poll::TimedOut { transition, .. } = check.poll(config, now, true, &mut self.rng)
+        {
+            member.failed(None);
+            if let Some(transition) = transition {
+                self.notices.push(Notice::Health { id, transition });
+            }
+        }
+    }
+
+    /// Nothing, if nobody needs the probe yet.
+    fn start_probe(
         &mut self,
         now: Instant,
         id: BackendId,
-        most: usize,
         visited: &mut impl FnMut(BackendId) -> bool,
-        orders: &mut Vec<Order>,
-    ) -> Option<Instant> {
+    ) -> Option<Order> {
         let config = self.config.check.as_ref()?;
-        let member = self.members.get_mut(&id)?;
-        let asks = config.no_traffic().is_some();
-        loop {
-            let check = member.check.as_mut()?;
-            if check.deadline() <= now && !check.is_probing() && orders.len() >= most {
-                return Some(now + Self::WAIT);
-            }
-            let had_traffic = !asks || check.deadline() > now || visited(id);
-            match check.poll(config, now, had_traffic, &mut self.rng) {
-                Poll::Idle => return None,
-                Poll::Probe { token, timeout } => orders.push(Order { id, token, timeout }),
-                Poll::TimedOut { transition, .. } => {
-                    member.failed(None);
-                    if let Some(transition) = transition {
-                        self.notices.push(Notice::Health { id, transition });
-                    }
-                }
-            }
+        let check = self.members.get_mut(&id)?.check.as_mut().filter(|c| !c.is_probing())?;
+        let had_traffic = config.no_traffic().is_none() || visited(id);
+        match check.poll(config, now, had_traffic, &mut self.rng) {
+            Poll::Probe { token, timeout } => Some(Order { id, token, timeout }),
+            Poll::Idle | Poll::TimedOut { .. } => None,
         }
     }
 
@@ -392,12 +412,8 @@ impl Monitor {
         }
     }
 
-    fn settle(&mut self, now: Instant, id: BackendId) {
-        self.settle_with(now, id, None);
-    }
-
     /// After a change at one backend: counts it anew, publishes what is new, and plans the next look.
-    fn settle_with(&mut self, now: Instant, id: BackendId, wait: Option<Instant>) {
+    fn settle(&mut self, now: Instant, id: BackendId) {
         let Some(member) = self.members.get_mut(&id) else { return };
         let counts = Counts::of(&member.condition());
         if counts != member.counts {
@@ -413,7 +429,7 @@ impl Monitor {
         // First the panic: one that falls now was good a moment ago.
         self.after_counting(now);
         self.publish(now, id);
-        self.schedule(id, now, wait);
+        self.schedule(now, id);
     }
 
     /// What follows for all from a new count.
@@ -472,21 +488,31 @@ impl Monitor {
         self.panic.is_active() && self.config.panic.mode().looks_away(last_good)
     }
 
-    fn schedule(&mut self, id: BackendId, now: Instant, wait: Option<Instant>) {
+    fn schedule(&mut self, now: Instant, id: BackendId) {
         let Some(member) = self.members.get_mut(&id) else { return };
-        let check = member.check.as_ref().map(super::check::Check::deadline);
-        let check = if wait.is_some() { wait } else { check };
+        let (probe, time_out) = match &member.check {
+            Some(check) if check.is_probing() => (None, Some(check.deadline())),
+            Some(check) => (Some(check.deadline()), None),
+            None => (None, None),
+        };
         let ramp = self
             .config
             .slow_start
             .as_ref()
             .zip(member.ramp)
             .and_then(|(config, since)| Some(since + config.next_step(now.since(since))?));
-        let due = [check, member.ejection.deadline(), ramp].into_iter().flatten().min();
+        let due = [time_out, member.ejection.deadline(), ramp].into_iter().flatten().min();
         if due != member.scheduled {
             member.scheduled = due;
-            self.queue.extend(due.map(|due| Reverse((due, id))));
+            self.queue.extend(due.map(|due| (due, id)));
+            self.queue.prune(&self.members, |member| member.scheduled);
         }
+        let Some(member) = self.members.get_mut(&id).filter(|m| m.probe_due != probe) else {
+            return;
+        };
+        member.probe_due = probe;
+        self.probes.extend(probe.map(|due| (due, id)));
+        self.probes.prune(&self.members, |member| member.probe_due);
     }
 
     fn sweep_interval(&self) -> Duration {
@@ -495,8 +521,8 @@ impl Monitor {
 
     /// When to call [`poll`](Self::poll); `None` if only an event can change anything. It may be past.
     pub fn deadline(&self) -> Option<Instant> {
-        let first = self.queue.peek().map(|Reverse((due, _))| *due);
-        [first, self.guard.deadline()].into_iter().flatten().min()
+        let probe = self.probes.first().map(|due| self.look_again.map_or(due, |t| t.max(due)));
+        [self.queue.first(), probe, self.guard.deadline()].into_iter().flatten().min()
     }
 
     /// What is to be published of whom, since the last call; the last of several counts.
@@ -528,5 +554,64 @@ impl Monitor {
     /// How many are ejected or on trial, of how many that the limit is a part of.
     pub const fn ejected(&self) -> (u32, u32) {
         (self.counts.out, self.counts.eligible)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use equipoise_core::Admin;
+    use proptest::{prelude::ProptestConfig, prop_assert, proptest};
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Each of these plans a look anew, and what was planned before may be a day away.
+        #[test]
+        fn the_queues_stay_as_short_as_the_set_however_long_it_runs(
+            seed in proptest::num::u64::ANY,
+            n in 1..20_u64,
+        ) {
+            let day = CheckConfig::LONGEST;
+            let check = CheckConfig::builder().up(day).going_down(day).down(day).timeout(day);
+            let mut monitor = Monitor::new(
+                MonitorConfig {
+                    check: Some(check.build().unwrap()),
+                    outlier: Some(OutlierConfig::default()),
+                    slow_start: Some(SlowStart::new(Duration::from_secs(60)).unwrap()),
+                    panic: PanicConfig::default(),
+                },
+                seed,
+            );
+            let (mut rng, mut now, mut orders) = (Rng::seeded(!seed), Instant::ZERO, Vec::new());
+            for _ in 0..5_000 {
+                let id = BackendId::new(u64::from(rng.below(n as u32)));
+                now = now + Duration::from_millis(u64::from(rng.below(2_000)));
+                match rng.below(6) {
+                    0 => { monitor.insert(now, id, Operator::default()); }
+                    1 if rng.below(4) == 0 => monitor.remove(now, id),
+                    2 => {
+                        let admin = [Admin::Enabled, Admin::Disabled][rng.below(2) as usize];
+                        monitor.set_operator(now, id, Operator { admin, ..Operator::default() });
+                    }
+                    3 => {
+                        let runs = Runs { failures: 5, ..Runs::default() };
+                        monitor.on_alarm(now, id, &runs, None);
+                    }
+                    _ => {}
+                }
+                monitor.poll(now, rng.below(3) as usize, |_| true, &mut orders);
+                while orders.len() > rng.below(4) as usize {
+                    let Order { id, token, .. } = orders.swap_remove(0);
+                    monitor.on_probe(now, id, token, Verdict::Pass, None);
+                }
+                monitor.take_changes();
+                monitor.take_notices();
+                let most = Queue::most(n as usize);
+                prop_assert!(monitor.queue.len() <= most, "{}", monitor.queue.len());
+                prop_assert!(monitor.probes.len() <= most, "{}", monitor.probes.len());
+            }
+        }
     }
 }

@@ -124,6 +124,9 @@ fn the_words_say_what_is_wrong_and_what_comes_next() {
     world.answers.insert(id(0), None);
     world.pass(Duration::from_secs(3));
     assert!(world.reason(0).starts_with("down: no answer in time"), "{}", world.reason(0));
+    while world.reason(0) != "down: no answer in time twice" {
+        world.pass(10 * MS);
+    }
     world.answers.remove(&id(0));
     while world.reason(0).starts_with("down") {
         world.pass(10 * MS);
@@ -380,4 +383,49 @@ proptest! {
             prop_assert_eq!(share.get(), 1.0);
         }
     }
+}
+
+/// A driver with so many places for probes, each of which is taken for as long as it may be.
+#[test]
+fn with_too_few_places_for_all_everybody_is_still_asked_in_turn() {
+    const PLACES: usize = 2;
+    let check = CheckConfig::builder().up(10 * MS).going_down(10 * MS).down(10 * MS);
+    let check = check.timeout(10 * MS).spread(false).build().unwrap();
+    let config = MonitorConfig { check: Some(check), ..MonitorConfig::default() };
+    let mut world = World::of(config, 100);
+    let mut under_way: Vec<Instant> = Vec::new();
+    let mut asked: BTreeMap<BackendId, u32> = BTreeMap::new();
+    for _ in 0..10_000 {
+        under_way.retain(|&end| end > world.now);
+        let mut orders = Vec::new();
+        world.monitor.poll(world.now, PLACES - under_way.len(), |_| true, &mut orders);
+        for order in orders {
+            *asked.entry(order.id).or_default() += 1;
+            under_way.push(world.now + order.timeout);
+        }
+        assert!(under_way.len() <= PLACES);
+        world.settle();
+        world.now = world.now + MS;
+    }
+    // In 10 s there is time for 2,000 probes, twenty for each.
+    let times = |n| asked.get(&id(n)).copied().unwrap_or(0);
+    let (least, most) = ((0..100).map(times).min().unwrap(), (0..100).map(times).max().unwrap());
+    assert!(least >= 15 && most <= 25, "{least} to {most}");
+}
+
+#[test]
+fn an_answer_to_a_question_from_before_it_left_is_not_one_to_whoever_comes_back() {
+    let mut world = World::of(with_all(50, PanicConfig::default()), 1);
+    let ask = |world: &mut World| {
+        world.now = world.now + Duration::from_secs(10);
+        let mut orders = Vec::new();
+        world.monitor.poll(world.now, 8, |_| true, &mut orders);
+        orders[0]
+    };
+    let before = ask(&mut world);
+    world.monitor.remove(world.now, id(0));
+    world.insert(0, Operator::default());
+    let after = ask(&mut world);
+    assert!(!world.monitor.on_probe(world.now, id(0), before.token, Verdict::Fail, None));
+    assert!(world.monitor.on_probe(world.now, id(0), after.token, Verdict::Pass, None));
 }

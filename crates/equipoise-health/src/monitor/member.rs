@@ -36,8 +36,10 @@ pub(super) struct Member {
     pub(super) counts: Count,
     /// What was made known of it.
     pub(super) published: Finding,
-    /// When it is to be looked at.
+    /// When it is to be looked at for anything but its next probe.
     pub(super) scheduled: Option<Instant>,
+    /// When its next probe is due.
+    pub(super) probe_due: Option<Instant>,
     /// What its last failed check said, and how often in a row; `None`: no answer in time.
     pub(super) failure: Option<Arc<str>>,
     pub(super) failures: u32,
@@ -62,6 +64,7 @@ impl Member {
             counts: Count::default(),
             published: Finding::UNKNOWN,
             scheduled: None,
+            probe_due: None,
             failure: None,
             failures: 0,
         }
