@@ -10,14 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use equipoise_core::{Admin, BackendId, Clock, Instant, Policy, Runs, Weight};
-use equipoise_health::Verdict;
 use equipoise_health::monitor::{Monitor, MonitorConfig, Order};
 use equipoise_pool::{Pool, UpdateError};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use self::ask::ask;
+use self::ask::{Heard, ask};
 use self::observer::Told;
 pub use self::observer::{Observer, Silent};
 use self::state::State;
@@ -277,31 +276,29 @@ impl<B: Clone + Send + Sync + 'static, P: Policy + 'static> Controller<B, P> {
     /// Sends a probe, and hears its answer.
     fn probe(&self, order: Order) {
         let Some(targets) = self.inner.state.lock().targets(order.id) else { return };
-        let this = self.clone();
-        this.inner.probing.fetch_add(1, Ordering::Relaxed);
+        // Made before the task: one that goes with its runtime may never have begun.
+        let under_way = UnderWay::new(Arc::clone(&self.inner));
         tokio::spawn(async move {
-            let under_way = UnderWay(&this.inner.probing);
+            let this = Self { inner: Arc::clone(&under_way.0) };
             let answer = ask(&*this.inner.probe, &targets, order.timeout).await;
             drop(under_way);
             this.heard(order, answer);
         });
     }
 
-    fn heard(&self, order: Order, answer: ask::Heard) {
-        let mut told = Vec::new();
+    /// What follows is published by the control task: for all answers that came meanwhile at once, or
+    /// 10,000 backends that come up would be 10,000 snapshots of 10,000 backends.
+    fn heard(&self, order: Order, answer: Heard) {
         {
             let (mut state, now) = (self.inner.state.lock(), self.now());
             let monitor = &mut state.monitor;
             match answer {
-                ask::Heard::Verdict(verdict, failure) => {
-                    debug_assert_eq!(verdict == Verdict::Fail, failure.is_some());
+                Heard::Verdict(verdict, failure) => {
                     monitor.on_probe(now, order.id, order.token, verdict, failure);
                 }
-                ask::Heard::NotAsked => monitor.on_probe_abandoned(now, order.id, order.token),
+                Heard::NotAsked => monitor.on_probe_abandoned(now, order.id, order.token),
             }
-            state.publish(&self.inner.pool, now, &mut told);
         }
-        self.tell(&told);
         self.inner.wake.notify_one();
     }
 
@@ -322,11 +319,18 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// A probe under way, however it ends.
-struct UnderWay<'a>(&'a AtomicUsize);
+struct UnderWay<B, P: Policy>(Arc<Inner<B, P>>);
 
-impl Drop for UnderWay<'_> {
+impl<B, P: Policy> UnderWay<B, P> {
+    fn new(inner: Arc<Inner<B, P>>) -> Self {
+        inner.probing.fetch_add(1, Ordering::Relaxed);
+        Self(inner)
+    }
+}
+
+impl<B, P: Policy> Drop for UnderWay<B, P> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.probing.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

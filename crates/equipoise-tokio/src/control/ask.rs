@@ -10,7 +10,7 @@ use crate::probe::{Answer, Probe, ProbeError, Target};
 
 /// What became of a probe.
 pub(super) enum Heard {
-    /// A verdict, and what went wrong if it is a failure.
+    /// A verdict, and what went wrong if it is a failure; `None`: no answer in time.
     Verdict(Verdict, Option<Arc<str>>),
     /// This machine could not ask.
     NotAsked,
@@ -30,10 +30,8 @@ pub(super) async fn ask(probe: &dyn Probe, targets: &[Target], time: Duration) -
             Ok(Ok(Answer::Drain)) => return Heard::Verdict(Verdict::Drain, None),
             Ok(Err(error)) if error.is_local() => Heard::NotAsked,
             Ok(Err(error)) => Heard::Verdict(Verdict::Fail, Some(words(&error))),
-            Err(_) => {
-                let words = format!("{}: no answer in {share:?}", probe.describe());
-                Heard::Verdict(Verdict::Fail, Some(words.into()))
-            }
+            // The monitor may have been first to say so, and does it in the same words.
+            Err(_) => Heard::Verdict(Verdict::Fail, None),
         };
     }
     heard

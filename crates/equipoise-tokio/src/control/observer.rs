@@ -1,6 +1,7 @@
 //! Who is told what happens.
 
 use std::fmt;
+use std::sync::Arc;
 
 use equipoise_core::BackendId;
 use equipoise_health::monitor::Notice;
@@ -39,19 +40,19 @@ impl<B: 'static> Observer<B> for Silent {}
 
 /// What is to be told, when no lock is held.
 pub(super) enum Told<B> {
-    Notice { backend: Option<(String, B)>, notice: Notice, words: String },
-    Event { backend: Option<(String, B)>, event: Event },
+    Notice { backend: Option<(Arc<str>, B)>, notice: Notice, words: String },
+    Event { backend: Option<(Arc<str>, B)>, event: Event },
 }
 
 impl<B: 'static> Told<B> {
     pub(super) fn tell(&self, observer: &dyn Observer<B>) {
         match self {
             Self::Notice { backend, notice, words } => {
-                let backend = backend.as_ref().map(|(name, backend)| (name.as_str(), backend));
+                let backend = backend.as_ref().map(|(name, backend)| (&**name, backend));
                 observer.on_notice(backend, notice, words);
             }
             Self::Event { backend, event } => {
-                observer.on_event(backend.as_ref().map(|(name, _)| name.as_str()), event);
+                observer.on_event(backend.as_ref().map(|(name, _)| &**name), event);
                 if let (Some(_), Some((name, backend))) = (event.closes(), backend) {
                     observer.on_close(name, backend, event);
                 }

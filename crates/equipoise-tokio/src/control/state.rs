@@ -93,18 +93,18 @@ impl<B: Clone + Send + Sync + 'static> State<B> {
         if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(UpdateError::DuplicateId(twice[0]));
         }
-        // The pool checks what else may be wrong, before the monitor hears of it.
+        // The pool checks what else may be wrong, before the monitor hears of those that are there. It
+        // does not look at their findings, which are its own.
         let mut specs = Vec::with_capacity(backends.len());
         for managed in &backends {
-            let set = self.known.get(&managed.id);
-            let weight = set.and_then(|known| known.weight).unwrap_or(managed.weight);
-            let admin = set.map_or(Admin::Enabled, |known| known.admin);
-            let operator = Operator { admin, drain: managed.drain, weight };
-            let finding = self.monitor.insert(now, managed.id, operator);
+            let known = self.known.get(&managed.id);
+            let operator = operator(managed, known);
             let mut spec = Spec::new(managed.id, managed.backend.clone())
-                .weight(weight)
-                .tier(managed.tier)
-                .finding(finding);
+                .weight(operator.weight)
+                .tier(managed.tier);
+            if known.is_none() {
+                spec = spec.finding(self.monitor.insert(now, managed.id, operator));
+            }
             if let Some(max) = managed.max_in_flight {
                 spec = spec.max_in_flight(max);
             }
@@ -119,18 +119,16 @@ impl<B: Clone + Send + Sync + 'static> State<B> {
                 return Err(error);
             }
         };
-        // One that stays has its finding from the pool's past, not from its spec.
-        pool.apply(backends.iter().filter_map(|managed| {
-            Some((managed.id, self.monitor.report(now, managed.id)?.finding))
-        }))
-        .into_iter()
-        .for_each(|event| self.tell_event(event, told));
         for managed in backends {
-            let targets: Arc<[Target]> = managed.targets.into();
-            match self.known.get_mut(&managed.id) {
-                Some(known) => known.targets = targets,
+            let operator = operator(&managed, self.known.get(&managed.id));
+            let Managed { id, name, backend, targets, .. } = managed;
+            let targets: Arc<[Target]> = targets.into();
+            match self.known.get_mut(&id) {
+                Some(known) => {
+                    known.targets = targets;
+                    self.monitor.set_operator(now, id, operator);
+                }
                 None => {
-                    let Managed { id, name, backend, .. } = managed;
                     let (admin, weight) = (Admin::Enabled, None);
                     self.known.insert(id, Known { name, backend, targets, admin, weight });
                 }
@@ -228,9 +226,9 @@ impl<B: Clone + Send + Sync + 'static> State<B> {
         told.push(Told::Event { backend: self.named(subject(&event)), event });
     }
 
-    fn named(&self, id: Option<BackendId>) -> Option<(String, B)> {
+    fn named(&self, id: Option<BackendId>) -> Option<(Arc<str>, B)> {
         let known = self.known.get(&id?)?;
-        Some((known.name.to_string(), known.backend.clone()))
+        Some((Arc::clone(&known.name), known.backend.clone()))
     }
 
     pub(super) fn targets(&self, id: BackendId) -> Option<Arc<[Target]>> {
@@ -250,5 +248,14 @@ impl<B: Clone + Send + Sync + 'static> State<B> {
         let mode = self.monitor.config().panic.mode();
         let census = self.monitor.census();
         self.monitor.is_panicking().then(|| format!("{mode}: {census}"))
+    }
+}
+
+/// What is wanted of a backend: what an operator set goes before what was announced.
+fn operator<B>(managed: &Managed<B>, known: Option<&Known<B>>) -> Operator {
+    Operator {
+        admin: known.map_or(Admin::Enabled, |known| known.admin),
+        drain: managed.drain,
+        weight: known.and_then(|known| known.weight).unwrap_or(managed.weight),
     }
 }
