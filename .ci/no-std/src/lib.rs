@@ -6,8 +6,11 @@ extern crate alloc;
 use core::alloc::{GlobalAlloc, Layout};
 
 use equipoise_algorithms::PolicyConfig;
+use equipoise_core::{BackendId, Instant};
 use equipoise_hash::compat::{Servers, envoy, nginx};
 use equipoise_hash::{ConsistentHash, HashKey, key::KeyHasher};
+use equipoise_health::monitor::{Monitor, MonitorConfig, Operator};
+use equipoise_health::{CheckConfig, OutlierConfig};
 
 struct Nothing;
 
@@ -43,4 +46,17 @@ pub extern "C" fn tables(secret: u8, length: usize) -> bool {
     let nginx = nginx::Consistent::new(&servers, &[]).map(|table| table.lookup(key));
     let envoy = envoy::Maglev::new(&servers, &[], length).map(|table| table.lookup(key));
     nginx == envoy
+}
+
+/// Keeps the health machines from being optimised away.
+#[unsafe(no_mangle)]
+pub extern "C" fn health(seed: u64) -> bool {
+    let (check, outlier) = (Some(CheckConfig::default()), Some(OutlierConfig::default()));
+    let config = MonitorConfig { check, outlier, ..MonitorConfig::default() };
+    let (mut monitor, id) = (Monitor::new(config, seed), BackendId::new(1));
+    monitor.insert(Instant::ZERO, id, Operator::default());
+    let Some(deadline) = monitor.deadline() else { return false };
+    monitor.poll(deadline, 1, |_| true, &mut alloc::vec::Vec::new());
+    monitor.on_tallies(deadline, &[]);
+    monitor.report(deadline, id).is_some_and(|report| report.reason.len() > 2)
 }
