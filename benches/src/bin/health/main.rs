@@ -1,6 +1,10 @@
 //! Measures what minding a pool's health costs. `health --help` says how.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod fleet;
+mod monitor;
+mod process;
+
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +19,11 @@ use equipoise_health::outlier::{EjectionCause, Host, Sweeper};
 use equipoise_pool::{Lease, Pool, Reader, Request, Spec};
 
 const HELP: &str = "\
-usage: health [--rounds R]     batches of each row [41]";
+usage: health [--rounds R]             batches of each row [41]
+       health fleet [BACKENDS [SECONDS]]
+                                       checks as many real listeners on the loopback device by TCP
+                                       connect, for so long [10000 20]; takes twice as many files
+                                       as backends in all, see `ulimit -n`";
 
 /// How many backends a control task has to mind.
 const MANY: usize = 10_000;
@@ -170,6 +178,9 @@ fn print(name: &str, backends: usize, threads: usize, figures: Figures) {
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args().skip(1).collect();
+    if let Some(done) = fleet::command(&args) {
+        return done;
+    }
     let rounds = match &args[..] {
         [] => Some(41),
         [option, rounds] if option == "--rounds" => rounds.parse().ok().filter(|&r| r > 0),
@@ -197,5 +208,14 @@ fn main() -> ExitCode {
     for (row, figures) in sweep.iter().zip(figures) {
         print(row.name, MANY, 1, figures);
     }
+    print(
+        "Monitor::on_tallies at the end of an interval",
+        MANY,
+        1,
+        monitor::end_of_interval(rounds),
+    );
+    print("Monitor::poll and on_probe, in 1 s", MANY, 1, monitor::steady_second(rounds.min(11)));
+    let bytes = monitor::bytes_per_backend();
+    println!("\nA `Monitor` takes {bytes} bytes a backend.");
     ExitCode::SUCCESS
 }
