@@ -343,7 +343,8 @@ impl Monitor {
     /// The end of an interval.
     fn sweep(&mut self, now: Instant) {
         let Some(config) = &self.config.outlier else { return };
-        // In the order of ids: which of two equal outliers goes first should not depend on a map.
+        // In the map's order, which follows from the ids and the order of joining: the same run ejects the
+        // same one of two equal outliers.
         let mut ids: Vec<BackendId> = Vec::with_capacity(self.members.len());
         let mut hosts: Vec<Host> = Vec::with_capacity(self.members.len());
         for (&id, member) in &mut self.members {

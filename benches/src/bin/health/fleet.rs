@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use equipoise_algorithms::RoundRobin;
@@ -12,6 +12,7 @@ use equipoise_core::{Admission, Clock};
 use equipoise_health::{CheckConfig, OutlierConfig};
 use equipoise_tokio::control::{ControlSettings, Controller, Managed, Silent};
 use equipoise_tokio::probe::{Asking, Probe, Target, Tcp};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
@@ -87,7 +88,7 @@ impl Counted {
         self.done.store(0, Ordering::Relaxed);
         self.failed.store(0, Ordering::Relaxed);
         self.most.store(0, Ordering::Relaxed);
-        *self.longest.lock().expect("nobody panics") = [Duration::ZERO; 2];
+        *self.longest.lock() = [Duration::ZERO; 2];
     }
 }
 
@@ -98,10 +99,10 @@ impl Probe for Counted {
             let index = (address.ip().to_bits() & 0xff_ffff) as usize - 0x1_0001;
             let start = Instant::now();
             {
-                let mut starts = self.starts.lock().expect("nobody panics");
+                let mut starts = self.starts.lock();
                 let last = starts[index].replace(start);
                 let gap = last.map_or(Duration::ZERO, |last| start - last);
-                let mut longest = self.longest.lock().expect("nobody panics");
+                let mut longest = self.longest.lock();
                 longest[0] = longest[0].max(gap);
             }
             let now = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
@@ -110,7 +111,7 @@ impl Probe for Counted {
             self.under_way.fetch_sub(1, Ordering::Relaxed);
             self.done.fetch_add(1, Ordering::Relaxed);
             self.failed.fetch_add(u64::from(answer.is_err()), Ordering::Relaxed);
-            let mut longest = self.longest.lock().expect("nobody panics");
+            let mut longest = self.longest.lock();
             longest[1] = longest[1].max(start.elapsed());
             answer
         })
@@ -135,7 +136,7 @@ fn check(port: usize, backends: usize, seconds: usize) -> Result<(), Box<dyn Err
         let bare = process::resident();
         let config = CheckConfig::default();
         let probe = Arc::new(Counted::default());
-        probe.starts.lock().expect("nobody panics").resize(backends, None);
+        probe.starts.lock().resize(backends, None);
         let mut settings =
             ControlSettings { probe: Arc::<Counted>::clone(&probe), ..ControlSettings::default() };
         settings.monitor.check = Some(config.clone());
@@ -169,7 +170,7 @@ fn check(port: usize, backends: usize, seconds: usize) -> Result<(), Box<dyn Err
         sleep(Duration::from_secs(seconds as u64)).await;
         let (took, cpu) = (from.elapsed().as_secs_f64(), process::cpu_time() - cpu);
         let memory = process::resident();
-        let [gap, answer] = *probe.longest.lock().expect("nobody panics");
+        let [gap, answer] = *probe.longest.lock();
         let latest = config.up().mul_f64(1.0 + config.jitter());
         let done = probe.done.load(Ordering::Relaxed);
         let share = cpu.as_secs_f64() / took;

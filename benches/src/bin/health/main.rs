@@ -208,13 +208,10 @@ fn main() -> ExitCode {
     for (row, figures) in sweep.iter().zip(figures) {
         print(row.name, MANY, 1, figures);
     }
-    print(
-        "Monitor::on_tallies at the end of an interval",
-        MANY,
-        1,
-        monitor::end_of_interval(rounds),
-    );
-    print("Monitor::poll and on_probe, in 1 s", MANY, 1, monitor::steady_second(rounds.min(11)));
+    let [heard, swept] = monitor::tallies(rounds);
+    print("Monitor::on_tallies, all had requests", MANY, 1, heard);
+    print("Monitor::on_tallies, end of an interval", MANY, 1, swept);
+    print("Monitor::poll and on_probe, in 1 s", MANY, 1, monitor::steady_second(rounds));
     let bytes = monitor::bytes_per_backend();
     println!("\nA `Monitor` takes {bytes} bytes a backend.");
     ExitCode::SUCCESS

@@ -61,20 +61,28 @@ fn timed(run: impl FnOnce()) -> f64 {
     start.elapsed().as_nanos() as f64
 }
 
-/// The last call of an interval in which every backend had requests, 1 % of them an outlier.
-pub(crate) fn end_of_interval(rounds: usize) -> Figures {
+/// `on_tallies` with requests of every backend, 1 % of them an outlier: in an interval, and at its end
+/// when it has heard of them.
+pub(crate) fn tallies(rounds: usize) -> [Figures; 2] {
     let mut monitored = Monitored::new(MANY);
     let tallies: Vec<(BackendId, Tally)> =
         ids(MANY).zip(hosts()).map(|(id, host)| (id, host.tally)).collect();
-    let mut sample = || {
+    let mut samples = [Vec::new(), Vec::new()];
+    for round in 0..=rounds {
         // Who was ejected is let in by its check.
         monitored.pass(Duration::from_secs(12));
-        let took = timed(|| monitored.monitor.on_tallies(monitored.now, &tallies));
-        black_box(monitored.monitor.take_changes());
-        took
-    };
-    sample();
-    Figures::of((0..rounds).map(|_| sample()).collect())
+        monitored.monitor.on_tallies(monitored.now, &[]);
+        let heard = timed(|| monitored.monitor.on_tallies(monitored.now, &tallies));
+        monitored.now = monitored.now + Duration::from_secs(10);
+        let swept = timed(|| monitored.monitor.on_tallies(monitored.now, &[]));
+        assert!(monitored.monitor.ejected().0 >= 100, "it has swept");
+        // The first is a warm-up.
+        if round > 0 {
+            samples[0].push(heard);
+            samples[1].push(swept);
+        }
+    }
+    samples.map(Figures::of)
 }
 
 /// All calls of a second of checks in which nothing happens.

@@ -8,7 +8,8 @@ use equipoise_health::monitor::Notice;
 use equipoise_pool::Event;
 
 /// Is told what a [`Controller`](super::Controller) does: to log it, to count it, to close connections.
-/// It is called from whichever thread did it, and should not take long.
+/// It is called from whichever thread did it, and should not take long. It may call the controller back.
+/// What two threads did at the same time may be told in either order.
 pub trait Observer<B: 'static>: Send + Sync + 'static {
     /// Something has happened that an operator may want to know. `backend` is the name and the value
     /// of the one that it is about; `words` say it, without the name.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use equipoise_algorithms::RoundRobin;
@@ -14,6 +14,7 @@ use equipoise_health::{CheckConfig, InitialHealth};
 use equipoise_pool::Event;
 use equipoise_tokio::control::{ControlSettings, Controller, Managed, Observer, Standing};
 use equipoise_tokio::probe::{Answer, Asking, Probe, ProbeError, Target};
+use parking_lot::Mutex;
 use tokio::time;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -60,11 +61,11 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) fn set(&self, port: u16, does: Does) {
-        self.does.lock().unwrap().insert(port, does);
+        self.does.lock().insert(port, does);
     }
 
     pub(crate) fn asked(&self, port: u16) -> u32 {
-        self.asked.lock().unwrap().get(&port).copied().unwrap_or(0)
+        self.asked.lock().get(&port).copied().unwrap_or(0)
     }
 
     /// How many probes there were at a time.
@@ -91,11 +92,11 @@ impl Probe for Script {
     fn probe<'a>(&'a self, target: &'a Target) -> Asking<'a> {
         let port = target.address().port();
         Box::pin(async move {
-            *self.asked.lock().unwrap().entry(port).or_default() += 1;
+            *self.asked.lock().entry(port).or_default() += 1;
             let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
             let _under_way = UnderWay(&self.under_way);
             self.most.fetch_max(now, Ordering::SeqCst);
-            let does = self.does.lock().unwrap().get(&port).copied();
+            let does = self.does.lock().get(&port).copied();
             match does.unwrap_or(Does::Pass) {
                 Does::Pass => Ok(Answer::Pass),
                 Does::Drain => Ok(Answer::Drain),
@@ -128,7 +129,7 @@ pub(crate) struct Entries {
 
 impl Diary {
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.0.lines.lock().unwrap().clone()
+        self.0.lines.lock().clone()
     }
 
     pub(crate) fn has(&self, line: &str) -> bool {
@@ -148,7 +149,7 @@ impl Diary {
             });
             control.update(backends.collect()).unwrap();
         }
-        self.0.lines.lock().unwrap().push(line);
+        self.0.lines.lock().push(line);
     }
 }
 
