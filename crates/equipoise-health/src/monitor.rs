@@ -280,8 +280,11 @@ impl Monitor {
         let mut change = None;
         if verdict == Verdict::Fail {
             member.failed(failure);
-        } else if let Some(config) = &self.config.outlier {
-            change = member.ejection.on_active_pass(config);
+        } else {
+            member.passed = true;
+            if let Some(config) = &self.config.outlier {
+                change = member.ejection.on_active_pass(config);
+            }
         }
         if let Some(transition) = transition {
             self.notices.push(Notice::Health { id, transition });

@@ -140,6 +140,23 @@ fn the_words_say_what_is_wrong_and_what_comes_next() {
 }
 
 #[test]
+fn only_failures_in_a_row_are_counted_in_words() {
+    let mut world = World::of(with_all(50, PanicConfig::default()), 1);
+    for _ in 0..3 {
+        world.answers.insert(id(0), Some(Verdict::Fail));
+        while world.reason(0) == "up" {
+            world.pass(10 * MS);
+        }
+        let reason = "up: GET /health answered 503; down after 2 more failures";
+        assert_eq!(world.reason(0), reason, "whatever was before its last pass");
+        world.answers.remove(&id(0));
+        while world.reason(0) != "up" {
+            world.pass(10 * MS);
+        }
+    }
+}
+
+#[test]
 fn an_active_pass_un_ejects() {
     let mut world = World::of(with_all(50, PanicConfig::default()), 3);
     world.pass(Duration::from_secs(3));
