@@ -285,6 +285,11 @@ impl Check {
         Standing { health: self.health, drain: self.drain }
     }
 
+    /// Whether it is up, and its last probe passed.
+    pub(crate) const fn is_steady_up(&self) -> bool {
+        matches!(self.health, Health::Up) && self.run == 0
+    }
+
     /// Whether a probe is in flight.
     pub const fn is_probing(&self) -> bool {
         self.probing

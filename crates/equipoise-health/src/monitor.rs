@@ -312,8 +312,9 @@ impl Monitor {
             let change = member.ejection.on_trial(config, now, passed, &mut self.rng);
             self.note(now, id, change);
         } else if let Some(cause) = outlier::on_runs(config, runs) {
-            // Whether it is dead, its check will know best.
-            if let Some(check) = &mut member.check {
+            // Whether it is dead, its check will know best. Once: alarms go on as long as requests fail, and
+            // `fall` checks in a few milliseconds would make a short fault a long one.
+            if let Some(check) = member.check.as_mut().filter(|check| check.is_steady_up()) {
                 check.check_now(now);
             }
             self.eject(now, id, cause);

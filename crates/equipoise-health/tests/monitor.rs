@@ -157,6 +157,22 @@ fn only_failures_in_a_row_are_counted_in_words() {
 }
 
 #[test]
+fn failing_requests_call_for_one_check_and_not_for_fall_of_them_at_once() {
+    let mut world = World::of(with_all(0, PanicConfig::default()), 2);
+    world.answers.insert(id(0), Some(Verdict::Fail));
+    // Shorter than the time between two checks of one that goes down.
+    for _ in 0..40 {
+        world.alarm(0, runs(5, 502), None);
+        world.pass(10 * MS);
+    }
+    let reason = "up: GET /health answered 503; down after 2 more failures";
+    assert_eq!(world.reason(0), reason, "a fault of 0.4 s takes nobody down");
+    world.answers.remove(&id(0));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.reason(0), "up");
+}
+
+#[test]
 fn an_active_pass_un_ejects() {
     let mut world = World::of(with_all(50, PanicConfig::default()), 3);
     world.pass(Duration::from_secs(3));
