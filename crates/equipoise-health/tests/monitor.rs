@@ -178,10 +178,20 @@ fn an_active_pass_un_ejects() {
     world.pass(Duration::from_secs(3));
     world.alarm(0, runs(5, 500), None);
     assert_eq!(world.state(0), State::Ejected);
-    // The alarm brings the check forward, and it passes.
-    world.pass(10 * MS);
+    // No request comes to try it; the next regular check does.
+    world.pass(Duration::from_millis(2_300));
     assert_eq!(world.state(0), State::Up);
     assert!(world.notices.iter().any(|n| matches!(n, Notice::Cleared { .. })));
+}
+
+#[test]
+fn the_check_that_an_ejection_calls_for_does_not_end_it() {
+    let mut world = World::of(with_all(50, PanicConfig::default()), 3);
+    world.pass(Duration::from_secs(5));
+    // Its check passes, as one does that asks for less than clients do.
+    world.alarm(0, runs(5, 500), None);
+    world.pass(50 * MS);
+    assert_eq!(world.state(0), State::Ejected, "{}", world.reason(0));
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub(super) struct Member {
     pub(super) failures: u32,
     /// It has passed since.
     pub(super) passed: bool,
+    /// Failing requests have called for its next check.
+    pub(super) called: bool,
 }
 
 impl Member {
@@ -70,6 +72,7 @@ impl Member {
             failure: None,
             failures: 0,
             passed: false,
+            called: false,
         }
     }
 
