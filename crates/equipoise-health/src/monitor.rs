@@ -230,6 +230,7 @@ impl Monitor {
             && let Poll::TimedOut { transition, .. } = check.poll(config, now, true, &mut self.rng)
         {
             member.failed(None);
+            member.called = false;
             if let Some(transition) = transition {
                 self.notices.push(Notice::Health { id, transition });
             }
@@ -278,10 +279,16 @@ impl Monitor {
             return false;
         };
         let mut change = None;
+        // What a check asks may be less than what clients do: the answer to "is it dead?" must not undo
+        // what they have just found out. The next regular one may.
+        let called = core::mem::take(&mut member.called);
         if verdict == Verdict::Fail {
             member.failed(failure);
-        } else if let Some(config) = &self.config.outlier {
-            change = member.ejection.on_active_pass(config);
+        } else {
+            member.passed = true;
+            if let Some(config) = self.config.outlier.as_ref().filter(|_| !called) {
+                change = member.ejection.on_active_pass(config);
+            }
         }
         if let Some(transition) = transition {
             self.notices.push(Notice::Health { id, transition });
@@ -309,9 +316,11 @@ impl Monitor {
             let change = member.ejection.on_trial(config, now, passed, &mut self.rng);
             self.note(now, id, change);
         } else if let Some(cause) = outlier::on_runs(config, runs) {
-            // Whether it is dead, its check will know best.
-            if let Some(check) = &mut member.check {
+            // Whether it is dead, its check will know best. Once: alarms go on as long as requests fail, and
+            // `fall` checks in a few milliseconds would make a short fault a long one.
+            if let Some(check) = member.check.as_mut().filter(|check| check.is_steady_up()) {
                 check.check_now(now);
+                member.called = true;
             }
             self.eject(now, id, cause);
         }

@@ -140,15 +140,58 @@ fn the_words_say_what_is_wrong_and_what_comes_next() {
 }
 
 #[test]
+fn only_failures_in_a_row_are_counted_in_words() {
+    let mut world = World::of(with_all(50, PanicConfig::default()), 1);
+    for _ in 0..3 {
+        world.answers.insert(id(0), Some(Verdict::Fail));
+        while world.reason(0) == "up" {
+            world.pass(10 * MS);
+        }
+        let reason = "up: GET /health answered 503; down after 2 more failures";
+        assert_eq!(world.reason(0), reason, "whatever was before its last pass");
+        world.answers.remove(&id(0));
+        while world.reason(0) != "up" {
+            world.pass(10 * MS);
+        }
+    }
+}
+
+#[test]
+fn failing_requests_call_for_one_check_and_not_for_fall_of_them_at_once() {
+    let mut world = World::of(with_all(0, PanicConfig::default()), 2);
+    world.answers.insert(id(0), Some(Verdict::Fail));
+    // Shorter than the time between two checks of one that goes down.
+    for _ in 0..40 {
+        world.alarm(0, runs(5, 502), None);
+        world.pass(10 * MS);
+    }
+    let reason = "up: GET /health answered 503; down after 2 more failures";
+    assert_eq!(world.reason(0), reason, "a fault of 0.4 s takes nobody down");
+    world.answers.remove(&id(0));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.reason(0), "up");
+}
+
+#[test]
 fn an_active_pass_un_ejects() {
     let mut world = World::of(with_all(50, PanicConfig::default()), 3);
     world.pass(Duration::from_secs(3));
     world.alarm(0, runs(5, 500), None);
     assert_eq!(world.state(0), State::Ejected);
-    // The alarm brings the check forward, and it passes.
-    world.pass(10 * MS);
+    // No request comes to try it; the next regular check does.
+    world.pass(Duration::from_millis(2_300));
     assert_eq!(world.state(0), State::Up);
     assert!(world.notices.iter().any(|n| matches!(n, Notice::Cleared { .. })));
+}
+
+#[test]
+fn the_check_that_an_ejection_calls_for_does_not_end_it() {
+    let mut world = World::of(with_all(50, PanicConfig::default()), 3);
+    world.pass(Duration::from_secs(5));
+    // Its check passes, as one does that asks for less than clients do.
+    world.alarm(0, runs(5, 500), None);
+    world.pass(50 * MS);
+    assert_eq!(world.state(0), State::Ejected, "{}", world.reason(0));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Requests and replies, byte by byte if need be.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use crate::LIMIT;
@@ -88,6 +88,23 @@ impl Connection {
             self.reader.read_to_end(&mut body).expect("a body to the end");
         }
         Reply { status, headers, body }
+    }
+
+    /// Sends a request and reads the reply, for clients that live on when there is none. The reply needs a
+    /// length.
+    ///
+    /// # Errors
+    /// There is none, or not all of it.
+    pub fn try_request(&mut self, request: impl AsRef<[u8]>) -> io::Result<Reply> {
+        self.reader.get_mut().write_all(request.as_ref())?;
+        // What is wrong is seen here; below, it is only that there is nothing.
+        self.reader.fill_buf()?;
+        let (line, headers) = read_head(&mut self.reader).ok_or(ErrorKind::UnexpectedEof)?;
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let length = find(&headers, "content-length").and_then(|length| length.parse().ok());
+        let mut body = vec![0; length.ok_or(ErrorKind::InvalidData)?];
+        self.reader.read_exact(&mut body)?;
+        Ok(Reply { status: status.ok_or(ErrorKind::InvalidData)?, headers, body })
     }
 
     /// Reads a reply's head.

@@ -9,18 +9,30 @@
 //! | [`client`] | requests and replies, byte by byte if need be |
 //! | [`fleet`] | a real nginx, HAProxy or Envoy beside ours |
 //! | [`wait`](mod@wait) | for a condition, never for a time |
+//! | [`demo`] | the demo backend, broken by request or as a process |
+//! | [`dns`] | a name server that says what a test wants |
+//! | [`load`] | clients that go on asking, and remember what they got |
+//! | [`timeline`] | what became of each backend, and when |
+//! | [`checks`] | the settings of a check, and the bounds that follow from them |
+//! | [`health`] | a proxy over demo backends, with all of these |
 //! | [`lab`] | what both proxies must do, whatever their layer |
 //! | [`table`] | configurations that must be refused |
 //!
 //! Everything that it starts ends with its owner. Everything panics on failure: it is for tests.
 
 pub mod backend;
+pub mod checks;
 pub mod client;
+pub mod demo;
+pub mod dns;
 pub mod fleet;
+pub mod health;
 pub mod lab;
+pub mod load;
 pub mod process;
 pub mod python;
 pub mod table;
+pub mod timeline;
 pub mod wait;
 
 /// How long anything may take before a test fails.

@@ -21,7 +21,8 @@ pub struct Proxy {
     errors: Lines,
 }
 
-type Lines = Arc<Mutex<Vec<String>>>;
+/// Lines that a process has written so far.
+pub(crate) type Lines = Arc<Mutex<Vec<String>>>;
 
 impl Proxy {
     /// Starts it and waits until it listens on `listeners` addresses.
@@ -72,6 +73,11 @@ impl Proxy {
     /// What it wrote on the standard output so far.
     pub fn output(&self) -> Vec<String> {
         self.output.lock().clone()
+    }
+
+    /// The standard output, as it grows.
+    pub(crate) fn lines(&self) -> Lines {
+        Arc::clone(&self.output)
     }
 
     /// What it wrote on the standard error so far.

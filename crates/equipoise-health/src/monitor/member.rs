@@ -43,6 +43,10 @@ pub(super) struct Member {
     /// What its last failed check said, and how often in a row; `None`: no answer in time.
     pub(super) failure: Option<Arc<str>>,
     pub(super) failures: u32,
+    /// It has passed since.
+    pub(super) passed: bool,
+    /// Failing requests have called for its next check.
+    pub(super) called: bool,
 }
 
 impl Member {
@@ -67,6 +71,8 @@ impl Member {
             probe_due: None,
             failure: None,
             failures: 0,
+            passed: false,
+            called: false,
         }
     }
 
@@ -94,10 +100,10 @@ impl Member {
 
     /// Its check failed once more, in the same way or in another.
     pub(super) fn failed(&mut self, failure: Option<Arc<str>>) {
-        let is_first = self.check.as_ref().is_some_and(Check::is_steady_up);
-        let same = !is_first && self.failure == failure;
+        let same = !self.passed && self.failure == failure;
         self.failures = if same { self.failures.saturating_add(1) } else { 1 };
         self.failure = failure;
+        self.passed = false;
     }
 
     pub(super) fn add(&mut self, tally: &Tally) {

@@ -265,7 +265,8 @@ setters! {
     /// How ejected backends come back. Default [`Recovery::HalfOpen`].
     recovery: Recovery,
     /// Whether an active check that passes un-ejects (Envoy's
-    /// `successful_active_health_check_uneject_host`). Default true.
+    /// `successful_active_health_check_uneject_host`). Default true. The one that the failing requests
+    /// have called for does not: it would undo the ejection at once.
     active_pass_unejects: bool,
     /// Where so many percent of the requests of the backends that are left fail, 0 to 100, nobody
     /// is an outlier: see [`Guard`](super::Guard). Default 70; 0 is off.

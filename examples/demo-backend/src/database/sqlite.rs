@@ -63,11 +63,17 @@ impl Sqlite {
                 connection
                     .query_row("SELECT count(*) FROM orders WHERE id = ?", [id], |row| row.get(0))
             }
-            Question::Append { id, by, body } => connection.query_row(
-                "INSERT INTO orders (id, taken_by, body) VALUES (?, ?, ?) RETURNING number",
-                params![id, by, &body[..]],
-                |row| row.get(0),
-            ),
+            Question::Append { id, by, body } => {
+                // Without a transaction it would be committed after its row has been handed out, where
+                // nobody hears that it could not be.
+                let transaction = begin(&mut connection, TransactionBehavior::Immediate)?;
+                let number = transaction.query_row(
+                    "INSERT INTO orders (id, taken_by, body) VALUES (?, ?, ?) RETURNING number",
+                    params![id, by, &body[..]],
+                    |row| row.get(0),
+                );
+                number.and_then(|number| transaction.commit().map(|()| number))
+            }
             Question::Check { name } => {
                 // A read and a write, and both or neither.
                 let transaction = begin(&mut connection, TransactionBehavior::Immediate)?;
@@ -127,4 +133,27 @@ fn begin(
     behavior: TransactionBehavior,
 ) -> Result<rusqlite::Transaction<'_>, Down> {
     connection.transaction_with_behavior(behavior).map_err(Down::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_can_t_be_committed_is_not_confirmed() {
+        let path = std::env::temp_dir().join(format!("demo-backend-{}.db", std::process::id()));
+        let database = Sqlite::new(path.clone(), Duration::from_millis(20));
+        database.prepare().unwrap();
+        // Somebody reads and does not come to an end: it may write, but not commit.
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM orders;").unwrap();
+        let order = || Question::Append { id: "a".into(), by: "one".into(), body: "tea".into() };
+        let of_a = Question::OrdersOf { id: "a".into() };
+        assert!(database.ask(&order()).is_err());
+        reader.execute_batch("END;").unwrap();
+        assert_eq!(database.ask(&of_a).unwrap(), 0);
+        assert_eq!(database.ask(&order()).unwrap(), 1);
+        assert_eq!(database.ask(&of_a).unwrap(), 1);
+        fs::remove_file(&path).unwrap();
+    }
 }

@@ -3,6 +3,7 @@
 mod configuration;
 mod failover;
 mod fleet;
+mod health;
 mod keys;
 mod lab;
 mod relay;

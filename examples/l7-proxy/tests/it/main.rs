@@ -5,6 +5,7 @@ mod configuration;
 mod failover;
 mod fleet;
 mod headers;
+mod health;
 mod keys;
 mod lab;
 mod malformed;
