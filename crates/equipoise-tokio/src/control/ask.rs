@@ -31,7 +31,8 @@ pub(super) async fn ask(probe: &dyn Probe, targets: &[Target], time: Duration) -
             Ok(Err(error)) if error.is_local() => Heard::NotAsked,
             Ok(Err(error)) => Heard::Verdict(Verdict::Fail, Some(words(&error))),
             Err(_) => {
-                let words = format!("{}: no answer in {share:?}", probe.describe());
+                let waited = Duration::from_millis((share.as_micros() as u64 + 500) / 1_000);
+                let words = format!("{}: no answer in {waited:?}", probe.describe());
                 Heard::Verdict(Verdict::Fail, Some(words.into()))
             }
         };
@@ -42,4 +43,34 @@ pub(super) async fn ask(probe: &dyn Probe, targets: &[Target], time: Duration) -
 fn words(error: &ProbeError) -> Arc<str> {
     let hint = if error.suggests_wrong_endpoint() { "; is the path right?" } else { "" };
     format!("{error}{hint}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Asking;
+
+    #[derive(Debug)]
+    struct Hangs;
+
+    impl Probe for Hangs {
+        fn probe<'a>(&'a self, _: &'a Target) -> Asking<'a> {
+            Box::pin(std::future::pending())
+        }
+
+        fn describe(&self) -> String {
+            "it".to_owned()
+        }
+    }
+
+    /// The same words each time, or nobody could count how often the same went wrong.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_that_was_waited_is_told_in_whole_milliseconds() {
+        let (targets, time) = ([Target::new(([127, 0, 0, 1], 1).into())], 333_400);
+        let heard = ask(&Hangs, &targets, Duration::from_micros(time)).await;
+        let Heard::Verdict(verdict, words) = heard else {
+            panic!("it was asked");
+        };
+        assert_eq!((verdict, words.as_deref()), (Verdict::Fail, Some("it: no answer in 333ms")));
+    }
 }
