@@ -7,9 +7,7 @@ use core::alloc::{GlobalAlloc, Layout};
 
 use equipoise_algorithms::PolicyConfig;
 use equipoise_hash::compat::{Servers, envoy, nginx};
-use equipoise_hash::{BackendId, ConsistentHash, HashKey, key::KeyHasher};
-use equipoise_health::monitor::{Monitor, MonitorConfig, Operator};
-use equipoise_health::{CheckConfig, OutlierConfig};
+use equipoise_hash::{ConsistentHash, HashKey, key::KeyHasher};
 
 struct Nothing;
 
@@ -45,17 +43,4 @@ pub extern "C" fn tables(secret: u8, length: usize) -> bool {
     let nginx = nginx::Consistent::new(&servers, &[]).map(|table| table.lookup(key));
     let envoy = envoy::Maglev::new(&servers, &[], length).map(|table| table.lookup(key));
     nginx == envoy
-}
-
-/// Keeps the machines of health from being optimised away.
-#[unsafe(no_mangle)]
-pub extern "C" fn health(seed: u64, nanos: u64) -> bool {
-    let now = equipoise_core::Instant::from_nanos(nanos);
-    let (check, outlier) = (Some(CheckConfig::default()), Some(OutlierConfig::default()));
-    let mut monitor = Monitor::new(MonitorConfig { check, outlier, ..Default::default() }, seed);
-    let id = BackendId::named("a");
-    monitor.insert(now, id, Operator::default());
-    let mut orders = alloc::vec::Vec::new();
-    monitor.poll(now, 1, |_| true, &mut orders);
-    monitor.report(now, id).is_some_and(|report| report.reason.is_empty())
 }
