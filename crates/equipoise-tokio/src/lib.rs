@@ -1,5 +1,36 @@
 //! Drivers for Equipoise on tokio: the only library crate that does I/O and reads a clock.
+//!
+//! # Who needs this crate
+//! Whoever has a pool on tokio and wants it to know who its backends are and which of them are well.
+//! On another runtime, drive `equipoise_health::Monitor` yourself.
+//!
+//! # What is in it
+//! | module | what it does |
+//! |---|---|
+//! | [`control`] | the control task: a [`Controller`](control::Controller) owns a pool, has it probed, hears what came of requests, ejects, and tells an [`Observer`](control::Observer) |
+//! | [`probe`] | asks one backend once, and says in words what is wrong; [`Probe`](probe::Probe) is the trait for one of yours |
+//! | [`discovery`] | who the backends are, from a list, a file or DNS; [`Discover`](discovery::Discover) is the trait for a source of yours |
+//!
+//! What a backend or a name server sends is read within bounds of size, and whoever waits for it sets
+//! a bound of time. Dropping a future ends what it does.
+//!
+//! # Features
+//! All are off by default: what you don't ask for is not compiled.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `http` | HTTP/1.1 probes, and conditions on the body: a text, a regular expression, a JSON field |
+//! | `http2` | HTTP/2 for them |
+//! | `tls` | TLS probes, and TLS under the others, by rustls |
+//! | `grpc` | the probe of gRPC's health service |
+//! | `dns` | discovery by A, AAAA and SRV records |
 
 pub mod control;
 pub mod discovery;
 pub mod probe;
+
+/// The code of the README runs.
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+pub struct Readme;

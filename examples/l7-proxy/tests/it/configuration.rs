@@ -146,6 +146,22 @@ fn the_sample_is_good() {
 }
 
 #[test]
+fn the_configurations_of_the_cases_are_good_and_linked() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+    let page = std::fs::read_to_string(format!("{docs}/cases.md")).unwrap();
+    let mut checked = 0;
+    for entry in std::fs::read_dir(format!("{docs}/cases")).unwrap() {
+        let path = entry.unwrap().path();
+        let (name, path) = (path.file_name().unwrap().to_str().unwrap(), path.to_str().unwrap());
+        let expected = (0, format!("l7-proxy: {path}: ok\n"), String::new());
+        assert_eq!(process::run(PROXY, ["--check", "--config", path]), expected);
+        assert!(page.contains(&format!("](cases/{name})")), "{name} is not in cases.md");
+        checked += 1;
+    }
+    assert_eq!(checked, 6);
+}
+
+#[test]
 fn help_and_version_are_no_errors() {
     for flag in ["--help", "--version"] {
         let (code, output, errors) = process::run(PROXY, [flag]);
