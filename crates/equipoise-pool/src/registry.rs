@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use equipoise_core::{
     Admin, Admission, BackendId, Condition, Finding, Health, Load, Member, Passive, Policy, Reason,
-    Share, Slot, Tally, View, Weight,
+    Runs, Share, Slot, Tally, View, Weight,
 };
 
 use crate::id_map::IdMap;
@@ -74,6 +74,7 @@ impl<B> Entry<B> {
             finding: self.finding,
             admission: self.admission(),
             in_flight: self.owner.in_flight(),
+            runs: self.owner.0.watched.as_ref().map_or_else(Runs::default, |w| w.window.runs()),
         }
     }
 

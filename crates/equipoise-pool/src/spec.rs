@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use equipoise_core::{Admin, Admission, BackendId, Finding, Weight};
+use equipoise_core::{Admin, Admission, BackendId, Finding, Runs, Weight};
 
 /// A backend as the caller configures it: an id, the caller's own value, and how it takes part.
 ///
@@ -93,4 +93,7 @@ pub struct Status {
     pub admission: Admission,
     /// Requests in flight.
     pub in_flight: u32,
+    /// How many of its last requests failed in a row; all 0, if the pool is not
+    /// [`watched`](crate::Pool::watched).
+    pub runs: Runs,
 }

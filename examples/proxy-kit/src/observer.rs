@@ -29,9 +29,9 @@ impl<B: Connections> Observer<B> for HealthLog {
         let pool = &self.pool;
         match backend {
             Some((name, _)) => {
-                log::line(format_args!("health pool={pool} backend={name} state=\"{words}\""));
+                log::line(format_args!("health pool={pool} backend={name} state={words:?}"));
             }
-            None => log::line(format_args!("health pool={pool} state=\"{words}\"")),
+            None => log::line(format_args!("health pool={pool} state={words:?}")),
         }
     }
 

@@ -179,15 +179,15 @@ impl<B: Connections> NamedPool<B> {
         let backend = |standing: Standing| {
             let status = standing.status;
             BackendReport {
-                name: standing.name.to_string(),
                 state: standing.report.state.name().to_owned(),
+                check: check.as_ref().map(|check| asked(check, &standing.name, standing.asked)),
+                name: standing.name.to_string(),
                 reason: standing.report.reason,
                 admin: status.admin,
                 weight: status.weight,
                 tier: status.tier,
                 in_flight: status.in_flight,
                 share: status.finding.share.get(),
-                check: check.clone(),
             }
         };
         PoolReport {
@@ -237,6 +237,14 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.release(None);
+    }
+}
+
+/// What is asked of a backend, and where, if that is not where its requests go.
+fn asked(check: &str, name: &str, address: Option<SocketAddr>) -> String {
+    match address {
+        Some(address) if address.to_string() != name => format!("{check} at {address}"),
+        _ => check.to_owned(),
     }
 }
 

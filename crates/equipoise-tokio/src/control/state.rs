@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use equipoise_core::{Admin, BackendId, IdHasher, Instant, Policy, Tally, Weight};
-use equipoise_health::monitor::{Monitor, Notice, Operator, Report};
+use equipoise_core::{Admin, BackendId, IdHasher, Instant, Policy, Runs, Tally, Weight};
+use equipoise_health::monitor::{self, Monitor, Notice, Operator, Report};
 use equipoise_pool::{Event, Pool, Spec, Status, UpdateError};
 
 use super::observer::{Told, subject};
@@ -54,6 +55,8 @@ impl<B> Managed<B> {
 pub struct Standing {
     /// What people call it.
     pub name: Arc<str>,
+    /// Where it is probed first.
+    pub asked: Option<SocketAddr>,
     /// What the pool knows.
     pub status: Status,
     /// Its state, and why.
@@ -212,7 +215,11 @@ impl<B: Clone + Send + Sync + 'static> State<B> {
             let words = match (id, &notice) {
                 // The reason is worth more than the bare fact.
                 (Some(id), Notice::Health { .. }) => {
-                    self.monitor.report(now, id).map(|report| report.reason)
+                    let report = self.monitor.report(now, id);
+                    // One that the operator took out has other reasons, which say nothing of this.
+                    report
+                        .filter(|report| report.state != monitor::State::Disabled)
+                        .map(|r| r.reason)
                 }
                 _ => None,
             };
@@ -238,8 +245,12 @@ impl<B: Clone + Send + Sync + 'static> State<B> {
     pub(super) fn standings<P: Policy>(&self, pool: &Pool<B, P>, now: Instant) -> Vec<Standing> {
         let standing = |status: Status| {
             let known = self.known.get(&status.id)?;
-            let report = self.monitor.report(now, status.id)?;
-            Some(Standing { name: Arc::clone(&known.name), status, report })
+            let mut report = self.monitor.report(now, status.id)?;
+            if report.state == monitor::State::Up && status.runs.failures > 0 {
+                report.reason += &failing(&status.runs);
+            }
+            let asked = known.targets.first().map(Target::address);
+            Some(Standing { name: Arc::clone(&known.name), asked, status, report })
         };
         pool.backends().into_iter().filter_map(standing).collect()
     }
@@ -258,4 +269,15 @@ fn operator<B>(managed: &Managed<B>, known: Option<&Known<B>>) -> Operator {
         drain: managed.drain,
         weight: known.and_then(|known| known.weight).unwrap_or(managed.weight),
     }
+}
+
+/// What its traffic says of a backend that is up all the same: there were too few failures to eject it,
+/// or the limit does not allow it.
+fn failing(runs: &Runs) -> String {
+    let how = match (runs.code, runs.local) {
+        (0, local) if local == runs.failures => ": no connection, a reset or no answer",
+        (0, _) => "",
+        (code, _) => return format!("; its last requests failed: {} with {code}", runs.failures),
+    };
+    format!("; its last requests failed: {}{how}", runs.failures)
 }
