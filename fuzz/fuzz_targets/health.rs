@@ -42,12 +42,33 @@ struct Check {
 enum Op {
     Insert(u8),
     Remove(u8),
-    Operate { id: u8, admin: u8, drain: bool, weight: u16 },
+    Operate {
+        id: u8,
+        admin: u8,
+        drain: bool,
+        weight: u16,
+    },
     /// What its check says from now on: nothing, without one of these.
-    Answer { id: u8, verdict: Option<u8> },
-    Alarm { id: u8, failures: u8, code: u16, trial: Option<bool> },
-    Tally { id: u8, successes: u16, upstream: u16, local: u16, latency_ms: u16 },
-    Pass { ms: u16 },
+    Answer {
+        id: u8,
+        verdict: Option<u8>,
+    },
+    Alarm {
+        id: u8,
+        failures: u8,
+        code: u16,
+        trial: Option<bool>,
+    },
+    Tally {
+        id: u8,
+        successes: u16,
+        upstream: u16,
+        local: u16,
+        latency_ms: u16,
+    },
+    Pass {
+        ms: u16,
+    },
 }
 
 fn config(settings: &Settings) -> Option<MonitorConfig> {
@@ -127,7 +148,11 @@ impl World {
                 match self.answers.get(&order.id).copied().unwrap_or(Some(Verdict::Pass)) {
                     Some(verdict) => {
                         let heard = self.monitor.on_probe(
-                            self.now, order.id, order.token, verdict, Some("it says no".into()),
+                            self.now,
+                            order.id,
+                            order.token,
+                            verdict,
+                            Some("it says no".into()),
                         );
                         assert!(heard, "an answer in time is heard");
                         let (id, token) = (order.id, order.token);
@@ -228,7 +253,10 @@ fuzz_target!(|input: (Settings, Vec<Op>)| {
         let Operator { admin, weight, .. } = *operator;
         let condition = Condition { admin, health, passive, drain, weight };
         let well = Condition {
-            health: Health::Up, passive: Passive::Clear, drain: operator.drain, ..condition
+            health: Health::Up,
+            passive: Passive::Clear,
+            drain: operator.drain,
+            ..condition
         };
         assert_eq!(Admission::of(&condition), Admission::of(&well));
         assert_eq!(share.get(), 1.0);
