@@ -243,11 +243,12 @@ impl Check {
     }
 
     /// Brings the next probe forward to `now`: its requests fail, it was announced anew, an operator
-    /// asks. Does nothing while a probe is in flight, or if the next one is due sooner.
-    pub fn check_now(&mut self, now: Instant) {
+    /// asks. Does nothing while a probe is in flight, or if the next one is due sooner; and it comes no
+    /// sooner after the last one than checks do that are fast, however often it is called.
+    pub fn check_now(&mut self, config: &CheckConfig, now: Instant) {
         if !self.probing {
             self.asked = true;
-            self.due = self.due.min(now);
+            self.due = self.due.min((self.began + config.going_down()).max(now));
         }
     }
 

@@ -10,7 +10,9 @@ use alloc::vec::Vec;
 use core::hash::BuildHasherDefault;
 use core::time::Duration;
 
-use equipoise_core::{BackendId, Finding, IdHasher, Instant, Passive, Rng, Runs, Share, Tally};
+use equipoise_core::{
+    BackendId, Finding, Health, IdHasher, Instant, Passive, Rng, Runs, Share, Tally,
+};
 use hashbrown::HashMap;
 
 pub use self::member::Operator;
@@ -287,7 +289,19 @@ impl Monitor {
         } else {
             member.passed = true;
             if let Some(config) = self.config.outlier.as_ref().filter(|_| !called) {
-                change = member.ejection.on_active_pass(config);
+                // Where clients were answered with failures, a check that passes says less than they do:
+                // it shortens the ejection to the base time, and no more. One that failed too and has
+                // come back says as much.
+                let is_local =
+                    matches!(member.ejection.cause(), Some(EjectionCause::ConsecutiveLocal { .. }));
+                let came_up = transition
+                    .is_some_and(|t| t.from.health != Health::Up && t.to.health == Health::Up);
+                if is_local
+                    || came_up
+                    || now.since(member.ejected_at) >= config.base_ejection_time()
+                {
+                    change = member.ejection.on_active_pass(config);
+                }
             }
         }
         if let Some(transition) = transition {
@@ -319,7 +333,9 @@ impl Monitor {
             // Whether it is dead, its check will know best. Once: alarms go on as long as requests fail, and
             // `fall` checks in a few milliseconds would make a short fault a long one.
             if let Some(check) = member.check.as_mut().filter(|check| check.is_steady_up()) {
-                check.check_now(now);
+                if let Some(config) = &self.config.check {
+                    check.check_now(config, now);
+                }
                 member.called = true;
             }
             self.eject(now, id, cause);
@@ -550,8 +566,7 @@ impl Monitor {
         self.panic.is_active()
     }
 
-    /// Whether most requests fail wherever they go. Then nobody is ejected, and whoever tries requests
-    /// again should not: more load is the last thing that the backends need.
+    /// Whether most requests have failed wherever they went. Then nobody is ejected for a time.
     pub const fn is_failing_generally(&self) -> bool {
         self.guard.is_general()
     }

@@ -333,8 +333,8 @@ proptest! {
                     }
                 }
                 Op::CheckNow => {
-                    check.check_now(now);
-                    prop_assert!(in_flight.is_some() || check.deadline() <= now);
+                    check.check_now(&config, now);
+                    prop_assert!(in_flight.is_some() || check.deadline() <= now + config.going_down());
                 }
                 Op::Configure(other) => {
                     config = other;

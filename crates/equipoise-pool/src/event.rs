@@ -51,7 +51,7 @@ pub enum Event {
         /// The tier now.
         to: u8,
     },
-    /// What a backend may take changed.
+    /// What a backend may take changed, or, where that is nothing, why.
     AdmissionChanged {
         /// Which one.
         id: BackendId,

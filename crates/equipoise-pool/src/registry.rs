@@ -351,6 +351,7 @@ impl<B> Entry<B> {
 
     fn change(&mut self, change: Change, events: &mut Vec<Event>) {
         let (id, before, settings) = (self.id(), self.admission(), self.settings);
+        let reason_before = self.reason();
         match change {
             Change::Weight(weight) => self.settings.weight = weight,
             Change::Admin(admin) => self.admin = admin,
@@ -378,8 +379,9 @@ impl<B> Entry<B> {
         if now.tier != settings.tier {
             events.push(Event::Moved { id, from: settings.tier, to: now.tier });
         }
-        if self.admission() != before {
-            let (to, reason) = (self.admission(), self.reason());
+        let (to, reason) = (self.admission(), self.reason());
+        // One that was out and is found dead is told again: whoever waits for it need wait no longer.
+        if to != before || (to == Admission::Never && reason != reason_before) {
             events.push(Event::AdmissionChanged { id, from: before, to, reason });
         }
     }

@@ -199,15 +199,9 @@ impl<B: Clone + Send + Sync + 'static, P: Policy + 'static> Controller<B, P> {
         self.inner.state.lock().standings(&self.inner.pool, self.now())
     }
 
-    /// What the pool does for too few healthy backends, if that is so.
+    /// What the pool does for too few healthy backends, or where most requests fail, if that is so.
     pub fn panic(&self) -> Option<String> {
         self.inner.state.lock().panic()
-    }
-
-    /// Whether most requests fail wherever they go, so that none should be tried again:
-    /// [`Monitor::is_failing_generally`].
-    pub fn is_failing_generally(&self) -> bool {
-        self.inner.state.lock().monitor.is_failing_generally()
     }
 
     /// What is asked of a backend, if there is a check: "GET /health".

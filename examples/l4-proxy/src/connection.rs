@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use equipoise_core::{Clock, Failure, HashKey, Outcome};
 use equipoise_hash::key::KeyKind;
-use equipoise_pool::{Lease, PickError, Request};
+use equipoise_pool::{Lease, Request};
 use proxy_kit::clock::Monotonic;
+use proxy_kit::connect::is_local;
 use proxy_kit::pools::NamedPool;
 use tokio::net::TcpStream;
 
@@ -37,15 +38,23 @@ impl Service {
             let local = client.local_addr().ok();
             key.of(&Seen { client: from, local, sni: first.sni.as_deref() })
         });
+        let place = match self.pool.admit() {
+            Ok(place) => place,
+            Err(refused) => return log.end(&refused),
+        };
         let (lease, backend) = match self.reach(key, &mut log).await {
             Ok(reached) => reached,
-            Err(error) => return log.end(&error),
+            Err(error) => {
+                place.end(Outcome::Failure(Failure::Connect));
+                return log.end(&error);
+            }
         };
         // That and how soon it could be reached says something about the backend; how long the client
         // then stays, and who breaks off, does not, and would be known too late.
         lease.sample(self.clock.now(), Outcome::Success);
         let gone = lease.gone();
         let end = relay(client, first.bytes, backend, &log.bytes, gone).await;
+        place.end(Outcome::Success);
         log.end(&end);
     }
 
@@ -66,17 +75,27 @@ impl Service {
         &self,
         key: Option<HashKey>,
         log: &mut ConnectionLog,
-    ) -> Result<(Lease<Target>, TcpStream), PickError> {
+    ) -> Result<(Lease<Target>, TcpStream), String> {
         let mut tried = Vec::new();
+        self.pool.count_request();
         loop {
+            if !tried.is_empty() && !self.pool.may_retry() {
+                return Err(
+                    "the backend failed, and too many connections are being tried again".into()
+                );
+            }
             let mut request = Request::new().at(self.clock.now()).avoiding(&tried);
             if let Some(key) = key {
                 request = request.with_key(key);
             }
-            let lease = self.pool.pool().pick(&request)?;
+            let lease = self.pool.pool().pick(&request).map_err(|error| error.to_string())?;
             log.attempt(lease.backend.name());
             match lease.backend.connect(self.timeouts.connect).await {
                 Ok(stream) => return Ok((lease, stream)),
+                // Dropped without an opinion on the backend.
+                Err(error) if is_local(&error) => {
+                    return Err(format!("this proxy can't connect: {error}"));
+                }
                 Err(_) => {
                     tried.push(lease.id());
                     lease.finish(self.clock.now(), Outcome::Failure(Failure::Connect));

@@ -24,6 +24,7 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use proxy_kit::clock::Monotonic;
+use proxy_kit::connect::is_local;
 use proxy_kit::pools::{NamedPool, Place};
 use tokio::time::sleep;
 
@@ -120,6 +121,12 @@ impl Forwarder {
             };
             let (id, now) = (lease.id(), self.clock.now());
             match failed {
+                Failed::Unsent { error, .. } if is_local(&error) => {
+                    // Dropped without an opinion on the backend.
+                    drop(lease);
+                    let reason = format!("this proxy can't connect: {error}");
+                    return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason));
+                }
                 Failed::Unsent { request: unsent, error } => {
                     lease.finish(now, Outcome::Failure(Failure::Connect));
                     tried.add(id, error.kind() == io::ErrorKind::TimedOut);

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use equipoise_tokio::probe::ProbeError;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -80,6 +81,12 @@ impl Backend {
         }
         result
     }
+}
+
+/// Whether it is this machine that can't connect: it has no file descriptor or port left. That says
+/// nothing about the backend, and another one would not do better.
+pub fn is_local(error: &io::Error) -> bool {
+    ProbeError::from(error).is_local()
 }
 
 impl fmt::Display for Backend {

@@ -156,7 +156,7 @@ impl<B: Connections> NamedPool<B> {
     /// Whether a request may be tried again: a pool that is in trouble is not helped by more
     /// requests.
     pub fn may_retry(&self) -> bool {
-        !self.control.is_failing_generally() && self.retries.lock().try_withdraw(self.clock.now())
+        self.retries.lock().try_withdraw(self.clock.now())
     }
 
     /// Takes a place at the circuit breaker, if there is one.

@@ -148,7 +148,9 @@ impl Counts {
             healthy: Admission::of(condition) == Admission::New,
             eligible,
             out: eligible && condition.passive != Passive::Clear,
-            pending: condition.health == Health::Pending,
+            // Whom somebody took out is waited for by nobody.
+            pending: condition.health == Health::Pending
+                && Census::counts(&Condition { health: Health::Up, ..*condition }),
         }
     }
 

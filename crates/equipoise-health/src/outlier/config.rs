@@ -59,6 +59,11 @@ impl OutlierConfig {
         }
     }
 
+    /// How long the first ejection lasts.
+    pub const fn base_ejection_time(&self) -> Duration {
+        self.0.base_ejection_time
+    }
+
     /// How often to sweep.
     pub const fn interval(&self) -> Duration {
         self.0.interval
@@ -266,7 +271,9 @@ setters! {
     recovery: Recovery,
     /// Whether an active check that passes un-ejects (Envoy's
     /// `successful_active_health_check_uneject_host`). Default true. The one that the failing requests
-    /// have called for does not: it would undo the ejection at once.
+    /// have called for does not: it would undo the ejection at once. Nor does any within the base time,
+    /// unless no connection or answer was to be had: then a check knows as much as clients do; or unless it
+    /// had failed too.
     active_pass_unejects: bool,
     /// Where so many percent of the requests of the backends that are left fail, 0 to 100, nobody
     /// is an outlier: see [`Guard`](super::Guard). Default 70; 0 is off.

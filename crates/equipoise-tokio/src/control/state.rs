@@ -258,7 +258,11 @@ impl<B: Clone + Send + Sync + 'static> State<B> {
     pub(super) fn panic(&self) -> Option<String> {
         let mode = self.monitor.config().panic.mode();
         let census = self.monitor.census();
-        self.monitor.is_panicking().then(|| format!("{mode}: {census}"))
+        if self.monitor.is_panicking() {
+            return Some(format!("{mode}: {census}"));
+        }
+        let general = "most requests fail wherever they go: nobody is ejected for a time";
+        self.monitor.is_failing_generally().then(|| general.to_owned())
     }
 }
 

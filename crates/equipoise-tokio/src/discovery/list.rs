@@ -17,7 +17,7 @@ pub const MAX_LIST_BYTES: usize = 1 << 20;
 pub enum ListError {
     /// More than [`MAX_LIST_BYTES`].
     TooLong,
-    /// More than [`MAX_ENDPOINTS`](super::MAX_ENDPOINTS) backends.
+    /// More than [`MAX_ENDPOINTS`] backends.
     TooMany {
         /// The first line too many.
         line: usize,
