@@ -162,7 +162,7 @@ impl<B: Clone + Send + Sync + 'static, P: Policy + 'static> Controller<B, P> {
         result
     }
 
-    /// Enables, drains or disables a backend. It stays so over every update.
+    /// Enables, drains or disables a backend. It stays so over every update that keeps the backend.
     ///
     /// # Errors
     /// [`UpdateError::UnknownId`].
@@ -170,7 +170,7 @@ impl<B: Clone + Send + Sync + 'static, P: Policy + 'static> Controller<B, P> {
         self.operate(|state, now, told| state.set_admin(&self.inner.pool, now, id, admin, told))
     }
 
-    /// Sets a backend's weight. It stays so over every update.
+    /// Sets a backend's weight. It stays so over every update that keeps the backend.
     ///
     /// # Errors
     /// [`UpdateError::UnknownId`].
