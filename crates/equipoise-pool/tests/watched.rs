@@ -7,7 +7,7 @@ use std::time::Duration;
 use equipoise_algorithms::{PolicyConfig, RoundRobin};
 use equipoise_core::{
     Admin, Admission, BackendId, BoxPolicy, Failure, Finding, HashKey, Health, Instant, Outcome,
-    Passive, Policy, Rng, Runs, Share, Tally, View, Weight,
+    Passive, Policy, Reason, Rng, Runs, Share, Tally, View, Weight,
 };
 use equipoise_pool::{Alarm, Event, Lease, PickError, Pool, Request, Spec};
 
@@ -363,6 +363,21 @@ fn an_event_says_whose_connections_to_close() {
     assert_eq!(closes(pool.set_admin(id("b"), Admin::Draining).unwrap()), []);
     assert_eq!(closes(pool.set_admin(id("b"), Admin::Disabled).unwrap()), [id("b")]);
     assert_eq!(closes(pool.update([spec("b")]).unwrap()), [id("a")]);
+}
+
+/// Requests may still wait for one that was ejected. When its check finds it dead, that is told too.
+#[test]
+fn one_that_is_out_and_is_then_found_dead_is_told_of_again() {
+    let pool = Pool::new(RoundRobin, 1);
+    pool.update(["a", "b"].map(spec)).unwrap();
+    let ejected = passive(Passive::Ejected);
+    pool.apply([(id("a"), ejected)]);
+    let events = pool.apply([(id("a"), Finding { health: Health::Down, ..ejected })]);
+    let never = Admission::Never;
+    let reason = Some(Reason::Down);
+    assert_eq!(events, [Event::AdmissionChanged { id: id("a"), from: never, to: never, reason }]);
+    assert_eq!(events[0].closes(), Some(id("a")));
+    assert_eq!(pool.apply([(id("a"), Finding { health: Health::Down, ..ejected })]), []);
 }
 
 #[test]

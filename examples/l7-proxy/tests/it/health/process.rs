@@ -58,3 +58,22 @@ fn one_of_three_hangs_and_what_waits_for_it_is_answered_by_the_others() {
     // It did hang.
     assert!(slowest >= Duration::from_millis(100), "{slowest:?}");
 }
+
+/// Failing everywhere for a moment is no reason to give failover up for the time after it.
+#[test]
+fn one_that_is_killed_after_all_have_failed_for_a_while_fails_no_client() {
+    let mut demos = BENCH.demos(["one", "two", "three"]);
+    let watched = BENCH.watch("a spell of 500s, and then a kill", &demos, "");
+    demos.iter().for_each(|demo| demo.break_it("500"));
+    let load = watched.load();
+    load.more(100);
+    let failed = load.end();
+    assert!(failed.iter().filter(|sample| sample.status == 500).count() >= 100);
+    demos.iter().for_each(proxy_lab::demo::Demo::mend);
+
+    watched.timeline.note("two", "kill -9");
+    demos[1].kill();
+    let load = watched.load();
+    load.more(200);
+    assert_no_errors(&load.end());
+}
