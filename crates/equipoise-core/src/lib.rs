@@ -22,6 +22,7 @@
 //! | [`Policy`] | the recipe: builds a picker from a [`View`] of the backends |
 //! | [`Picker`] | an immutable value over one snapshot, which answers [`Picker::pick`] |
 //! | [`Load`] | how many requests a backend has in flight |
+//! | [`Pin`] | the bond between a session and its backend; [`Sessions`] remembers it |
 //! | [`Tracker`] | what a policy keeps about one backend: latency, errors, its own counters |
 //! | [`Outcome`] | how a request ended |
 //! | [`Instant`] | nanoseconds since an epoch that the caller chose |
@@ -45,6 +46,7 @@ mod explain;
 mod id_hasher;
 mod load;
 mod outcome;
+mod pin;
 mod policy;
 mod rng;
 mod slot_set;
@@ -59,6 +61,7 @@ pub use explain::{Considered, Excluded, Explanation, Reason};
 pub use id_hasher::IdHasher;
 pub use load::Load;
 pub use outcome::{Failure, LoadReport, Outcome, Sample};
+pub use pin::{Persistence, Pin, PinAction, PinOutcome, PinnedState, Sessions};
 pub use policy::{Member, Picker, Policy, Tracker, View};
 pub use rng::Rng;
 pub use slot_set::SlotSet;
