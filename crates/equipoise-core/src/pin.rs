@@ -1,5 +1,7 @@
 //! Pins: a session's bond with its backend, and what becomes of it.
 
+use core::fmt;
+
 use crate::{BackendId, Instant};
 
 /// What becomes of a session when its backend can't take its request.
@@ -33,6 +35,20 @@ pub enum PinnedState {
     Out,
     /// Nobody knows it any more.
     Gone,
+}
+
+impl fmt::Display for PinnedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fit => "takes requests",
+            Self::Draining => "takes those of its sessions",
+            Self::Surplus => "has more than its share",
+            Self::Full => "is full",
+            Self::Tried => "was tried in vain",
+            Self::Out => "is out of service",
+            Self::Gone => "is gone",
+        })
+    }
 }
 
 /// What to do with a request that belongs to a session.
@@ -168,13 +184,7 @@ pub trait Sessions {
 
     /// Moves a session from one backend to another, if it is still pinned to the first one or to
     /// nobody. Says to whom it is pinned now.
-    fn rebind(
-        &self,
-        key: &Self::Key,
-        from: BackendId,
-        to: BackendId,
-        now: Instant,
-    ) -> BackendId;
+    fn rebind(&self, key: &Self::Key, from: BackendId, to: BackendId, now: Instant) -> BackendId;
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use equipoise_core::BackendId;
+use equipoise_core::{BackendId, PinnedState};
 
 /// Why there is no backend for a request. Nothing changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +15,8 @@ pub enum PickError {
     NoneAdmitted,
     /// The policy picks by a key, refuses requests that have none, and this one has none.
     NoKey,
+    /// The request belongs to a session that has to stay with its backend, which can't take it.
+    Pinned(PinnedState),
     /// Some backends take new requests, but not this one: it has tried them, or they are full. Each
     /// was full when it was looked at; where places come and go, one may be free again by now.
     Exhausted {
@@ -31,6 +33,7 @@ impl fmt::Display for PickError {
             Self::NoBackends => f.write_str("the pool has no backends"),
             Self::NoneAdmitted => f.write_str("no backend takes new requests"),
             Self::NoKey => f.write_str("the request has no key to pick a backend by"),
+            Self::Pinned(state) => write!(f, "the backend of its session {state}"),
             Self::Exhausted { tried, full } => {
                 write!(f, "no backend is left: {tried} tried, {full} full")
             }

@@ -35,9 +35,10 @@ impl Start {
     const PLACED: u64 = 1 << 63;
     const NEVER_BEGAN: u64 = 1 << 62;
     const TRIAL: u64 = 1 << 61;
-    const TIME: u64 = Self::TRIAL - 1;
+    const VISIT: u64 = 1 << 60;
+    const TIME: u64 = Self::VISIT - 1;
 
-    /// A time later than 73 years after the epoch counts as that.
+    /// A time later than 36 years after the epoch counts as that.
     #[inline]
     fn new(since: Instant, entry: Entry, pass: Pass) -> Self {
         let placed = if entry == Entry::Placed { Self::PLACED } else { 0 };
@@ -57,6 +58,14 @@ impl Start {
     #[inline]
     const fn began(self) -> bool {
         self.0 & Self::NEVER_BEGAN == 0
+    }
+
+    const fn visiting(self) -> Self {
+        Self(self.0 | Self::VISIT)
+    }
+
+    const fn visits(self) -> bool {
+        self.0 & Self::VISIT != 0
     }
 
     #[inline]
@@ -126,6 +135,18 @@ impl<B> Lease<B> {
     fn turned_away(mut self) -> Refused {
         self.start = self.start.never_began();
         Refused::ByPolicy
+    }
+
+    /// The request's session stays pinned to another backend.
+    pub(crate) fn visiting(mut self) -> Self {
+        self.start = self.start.visiting();
+        self
+    }
+
+    /// Whether this backend has the request for once, and its session stays with another one: see
+    /// [`Request::persisting`](crate::Request::persisting).
+    pub fn visits(&self) -> bool {
+        self.start.visits()
     }
 
     /// The backend's id: for the log, and for the list of tried ones if the request has to go

@@ -27,8 +27,11 @@
 //! holds its backend, not a slot: an update can't make it point to another one. Dropping it, in
 //! whatever way, ends the request; [`Lease::finish`] also says how it went.
 //!
+//! [`Pool::pick_session`] looks a session up in a table, picks, and pins it.
+//!
 //! # What the order of a pick is
-//! 1. The backend that the request is pinned to, if that one still takes established sessions.
+//! 1. The backend that the request is pinned to, if that one still takes established sessions; if
+//!    not, what the request says: another one for good, another one for this once, or nobody.
 //! 2. The policy's pick among the admitted backends of the best tier that has any.
 //! 3. A place on that backend, if it has a limit; a full one is passed over.
 //! 4. The next tier, when no backend of this one is left.
@@ -49,6 +52,7 @@ mod reader;
 mod record;
 mod registry;
 mod request;
+mod session;
 mod snapshot;
 mod spec;
 mod watch;
@@ -58,7 +62,8 @@ mod window;
 #[doc(no_inline)]
 pub use equipoise_core::{
     Admin, Admission, BackendId, Clock, Explanation, Failure, Finding, HashKey, Health, Instant,
-    LoadReport, Outcome, Passive, Reason, Runs, Share, Tally, Weight,
+    LoadReport, Outcome, Passive, Persistence, Pin, PinOutcome, PinnedState, Reason, Runs,
+    Sessions, Share, Tally, Weight,
 };
 pub use error::{PickError, UpdateError};
 pub use event::Event;

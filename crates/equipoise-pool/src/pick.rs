@@ -1,8 +1,8 @@
 //! From a request to a lease: the composition, step by step.
 
 use equipoise_core::{
-    Admission, Considered, Excluded, Explanation, PickContext, Picker, Reason, Rng, Slot, SlotSet,
-    Turn,
+    Admission, BackendId, Considered, Excluded, Explanation, PickContext, Picker, PinAction,
+    PinnedState, Reason, Rng, Slot, SlotSet, Turn,
 };
 
 use crate::lease::Refused;
@@ -38,7 +38,28 @@ pub(crate) fn pick<B, K: Picker>(
             };
         }
     }
+    if request.tried().is_empty()
+        && let Some(pin) = request.pin()
+        && let Some(lease) = take_home(snapshot, request, pin)
+    {
+        return Ok(lease);
+    }
     search(snapshot, *request, rng, turn, None)
+}
+
+/// Nearly every request of a session: the backend that has it takes it.
+#[inline]
+fn take_home<B, K: Picker>(
+    snapshot: &Snapshot<B, K>,
+    request: &Request<'_>,
+    pin: BackendId,
+) -> Option<Lease<B>> {
+    let slot = snapshot.roster.slots.get(&pin)?;
+    let out = snapshot.standings.get(slot.index())?.admission == Admission::Never;
+    if out || request.is_in_surplus() {
+        return None;
+    }
+    Lease::insist(snapshot.roster.seats.get(slot.index())?, request.now())
 }
 
 /// Goes on where the fast path ended: with the backend that turned it away, if one did. Takes the
@@ -102,10 +123,47 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
         Self { snapshot, request, rng, turn, avoid, tried, unwelcome: None, pinned: false }
     }
 
-    fn run(&mut self, mut considered: Option<&mut Vec<Considered>>) -> Result<Lease<B>, PickError> {
-        if let Some(lease) = self.take_pinned() {
-            return Ok(lease);
+    /// Does as the table of pins says; see [`PinAction::of`].
+    fn run(&mut self, considered: Option<&mut Vec<Considered>>) -> Result<Lease<B>, PickError> {
+        let Some(pin) = self.request.pin() else { return self.place(considered) };
+        let home = self.snapshot.roster.slots.get(&pin).copied();
+        let action = |state| PinAction::of(Some(state), self.request.persistence());
+        let mut state = self.state_of(home);
+        if action(state) == PinAction::Use {
+            if let Some(lease) = self.take_pinned(home) {
+                return Ok(lease);
+            }
+            state = PinnedState::Full;
         }
+        match (action(state), state) {
+            (PinAction::Refuse, _) => Err(PickError::Pinned(state)),
+            (PinAction::Visit, _) => self.place(considered).map(Lease::visiting),
+            (_, PinnedState::Surplus) => {
+                self.avoid.extend(home);
+                // With nobody to move to, it stays.
+                self.place(considered).or_else(|error| self.take_pinned(home).ok_or(error))
+            }
+            _ => self.place(considered),
+        }
+    }
+
+    /// How the backend in this slot stands, for a request that is pinned to it.
+    fn state_of(&self, home: Option<Slot>) -> PinnedState {
+        let Some(slot) = home else { return PinnedState::Gone };
+        match self.snapshot.standings[slot.index()].admission {
+            _ if self.avoid.contains(slot) => PinnedState::Tried,
+            Admission::Never => PinnedState::Out,
+            Admission::Established => PinnedState::Draining,
+            Admission::New if self.request.is_in_surplus() => PinnedState::Surplus,
+            Admission::New => PinnedState::Fit,
+        }
+    }
+
+    /// Whoever the policy says, and if it fails anybody who has a place.
+    fn place(
+        &mut self,
+        mut considered: Option<&mut Vec<Considered>>,
+    ) -> Result<Lease<B>, PickError> {
         let snapshot = self.snapshot;
         if snapshot.needs_key && self.request.key().is_none() && !snapshot.roster.seats.is_empty() {
             return Err(PickError::NoKey);
@@ -142,12 +200,8 @@ impl<'a, B, K: Picker> Search<'a, B, K> {
         Lease::insist(seat, self.request.now())
     }
 
-    fn take_pinned(&mut self) -> Option<Lease<B>> {
-        let slot = *self.snapshot.roster.slots.get(&self.request.pin()?)?;
-        let standing = self.snapshot.standings.get(slot.index())?;
-        if standing.admission == Admission::Never || self.avoid.contains(slot) {
-            return None;
-        }
+    fn take_pinned(&mut self, home: Option<Slot>) -> Option<Lease<B>> {
+        let slot = home?;
         let seat = self.snapshot.roster.seats.get(slot.index())?;
         let lease = Lease::insist(seat, self.request.now());
         match lease {

@@ -1,6 +1,6 @@
 //! What the caller says of a request.
 
-use equipoise_core::{BackendId, HashKey, Instant};
+use equipoise_core::{BackendId, HashKey, Instant, Persistence};
 
 /// What the caller says of a request when it asks for a backend. All of it is optional.
 ///
@@ -18,12 +18,21 @@ pub struct Request<'a> {
     key: Option<HashKey>,
     tried: &'a [BackendId],
     pin: Option<BackendId>,
+    persistence: Persistence,
+    surplus: bool,
 }
 
 impl<'a> Request<'a> {
     /// A request without a time, a key or a pin, that has tried nothing.
     pub const fn new() -> Self {
-        Self { now: Instant::ZERO, key: None, tried: &[], pin: None }
+        Self {
+            now: Instant::ZERO,
+            key: None,
+            tried: &[],
+            pin: None,
+            persistence: Persistence::Repin,
+            surplus: false,
+        }
     }
 
     /// Sets the time, from the same clock as for [`Lease::finish`](crate::Lease::finish). Policies
@@ -72,9 +81,30 @@ impl<'a> Request<'a> {
     }
 
     /// Names the backend that has the request's session. It is picked while it takes established
-    /// sessions, drained or not, has a place, and was not tried; otherwise the policy picks.
+    /// sessions, drained or not, has a place, and was not tried; otherwise
+    /// [`persisting`](Self::persisting) decides.
     pub const fn pinned_to(mut self, id: BackendId) -> Self {
         self.pin = Some(id);
+        self
+    }
+
+    /// The same request without a pin.
+    pub(crate) const fn without_pin(mut self) -> Self {
+        self.pin = None;
+        self
+    }
+
+    /// What becomes of the session when its backend can't take the request: the table is that of
+    /// [`PinAction::of`](equipoise_core::PinAction::of). Unless told, it moves to another backend.
+    pub const fn persisting(mut self, persistence: Persistence) -> Self {
+        self.persistence = persistence;
+        self
+    }
+
+    /// Says that the session may as well move now, and that its backend has more than its share:
+    /// another one is preferred, if it is not to be held or refused.
+    pub const fn in_surplus(mut self, surplus: bool) -> Self {
+        self.surplus = surplus;
         self
     }
 
@@ -96,5 +126,15 @@ impl<'a> Request<'a> {
     /// The backend that has the session.
     pub const fn pin(&self) -> Option<BackendId> {
         self.pin
+    }
+
+    /// What becomes of the session when its backend can't take the request.
+    pub const fn persistence(&self) -> Persistence {
+        self.persistence
+    }
+
+    /// Whether the session may as well move.
+    pub const fn is_in_surplus(&self) -> bool {
+        self.surplus
     }
 }
