@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use equipoise_core::{
-    Admin, Admission, BackendId, Condition, Finding, Health, Instant, Passive, Runs, Tally, Weight,
+    Admin, Admission, BackendId, Condition, Drain, Finding, Health, Instant, Passive, Runs, Tally, Weight,
 };
 use equipoise_health::monitor::{Monitor, MonitorConfig, Operator};
 use equipoise_health::{
@@ -108,7 +108,7 @@ fn config(settings: &Settings) -> Option<MonitorConfig> {
     let modes = [PanicMode::FailOpen, PanicMode::FailClosed, PanicMode::LastGood];
     let mode = modes[usize::from(settings.panic_mode) % 3];
     let panic = PanicConfig::new(mode, settings.panic_threshold).ok()?;
-    Some(MonitorConfig { check, outlier: Some(outlier), slow_start, panic })
+    Some(MonitorConfig { check, outlier: Some(outlier), slow_start, panic, drain_limit: None })
 }
 
 struct World {
@@ -255,7 +255,7 @@ fuzz_target!(|input: (Settings, Vec<Op>)| {
         let well = Condition {
             health: Health::Up,
             passive: Passive::Clear,
-            drain: operator.drain,
+            drain: if operator.drain { Drain::Wanted } else { Drain::No },
             ..condition
         };
         assert_eq!(Admission::of(&condition), Admission::of(&well));

@@ -57,6 +57,20 @@ pub enum Passive {
     Ejected,
 }
 
+/// Whether a backend is to be drained: keep the sessions it has, and get no new ones.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Drain {
+    /// Nobody wants that.
+    #[default]
+    No,
+    /// It is: its check says so, or whoever announced it.
+    Wanted,
+    /// It was, whoever wanted it, and its time is over: those who are still there have to go.
+    Over,
+}
+
 /// The part of its weight that a backend has: less than all while it starts slowly.
 ///
 /// It is more than 0 and at most 1, in units of 2⁻¹⁶, so that every backend that may have requests
@@ -128,8 +142,8 @@ pub struct Finding {
     pub health: Health,
     /// What its traffic says.
     pub passive: Passive,
-    /// Whether it asks to be drained.
-    pub drain: bool,
+    /// Whether it asks to be drained, and how long it has been.
+    pub drain: Drain,
     /// The part of its weight that it has.
     pub share: Share,
 }
@@ -137,7 +151,7 @@ pub struct Finding {
 impl Finding {
     /// Nothing is known, so nothing is held against it: the default.
     pub const UNKNOWN: Self =
-        Self { health: Health::Up, passive: Passive::Clear, drain: false, share: Share::FULL };
+        Self { health: Health::Up, passive: Passive::Clear, drain: Drain::No, share: Share::FULL };
 }
 
 /// All that decides what a backend may take.
@@ -149,8 +163,8 @@ pub struct Condition {
     pub health: Health,
     /// What its traffic says.
     pub passive: Passive,
-    /// Whether it asks to be drained: its check says so, or whoever announced it.
-    pub drain: bool,
+    /// Whether it is to be drained, apart from what the operator wants.
+    pub drain: Drain,
     /// Its configured weight.
     pub weight: Weight,
 }
@@ -163,16 +177,17 @@ impl Admission {
     /// | disabled | `Never` |
     /// | down, or not checked yet | `Never` |
     /// | ejected | `Never` |
+    /// | draining, and its time for that is over | `Never` |
     /// | draining, by the operator's or its own wish | `Established` |
     /// | weight 0 | `Established` |
     /// | all others, one on trial too | `New` |
     ///
     /// ```
-    /// use equipoise_core::{Admission, Condition, Health, Passive};
+    /// use equipoise_core::{Admission, Condition, Drain, Health, Passive};
     ///
     /// let mut condition = Condition::default();
     /// assert_eq!(Admission::of(&condition), Admission::New);
-    /// condition.drain = true;
+    /// condition.drain = Drain::Wanted;
     /// assert_eq!(Admission::of(&condition), Admission::Established);
     /// condition.passive = Passive::Ejected;
     /// assert_eq!(Admission::of(&condition), Admission::Never);
@@ -206,7 +221,8 @@ mod tests {
 
     /// The whole table: for each health (rows) and passive state (columns) the admission of an
     /// enabled, a draining and a disabled backend, as N(ew), E(stablished) or `-`; once for a
-    /// backend of some weight that does not ask to be drained, once for any other.
+    /// backend of some weight that does not ask to be drained, once for any other but one whose time to
+    /// drain is over.
     const PLAIN: [[&str; 3]; 3] = [["NE-", "NE-", "---"], ["---"; 3], ["---"; 3]];
     const DRAINED: [[&str; 3]; 3] = [["EE-", "EE-", "---"], ["---"; 3], ["---"; 3]];
 
@@ -216,14 +232,15 @@ mod tests {
         for (h, health) in HEALTH.into_iter().enumerate() {
             for (p, passive) in PASSIVE.into_iter().enumerate() {
                 for (a, admin) in ADMIN.into_iter().enumerate() {
-                    for (drain, weight) in
-                        [(false, 1), (false, u16::MAX), (false, 0), (true, 1), (true, 0)]
-                    {
+                    use Drain::{No, Over, Wanted};
+                    let others = [(No, 1), (No, u16::MAX), (No, 0), (Wanted, 1), (Wanted, 0)];
+                    for (drain, weight) in others.into_iter().chain([(Over, 1), (Over, 0)]) {
                         let weight = Weight::new(weight);
                         let condition = Condition { admin, health, passive, drain, weight };
-                        let plain = !drain && weight != Weight::ZERO;
+                        let plain = drain == No && weight != Weight::ZERO;
                         let table = if plain { PLAIN } else { DRAINED };
                         let want = match table[h][p].as_bytes()[a] {
+                            _ if drain == Over => Admission::Never,
                             b'N' => Admission::New,
                             b'E' => Admission::Established,
                             _ => Admission::Never,
@@ -236,6 +253,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(rows, 3 * 3 * 3 * 5);
+        assert_eq!(rows, 3 * 3 * 3 * 7);
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::{Admin, Admission, BackendId, Condition, Health, Passive, Slot};
+use crate::{Admin, Admission, BackendId, Condition, Drain, Health, Passive, Slot};
 
 /// One backend that a picker looked at.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -44,6 +44,8 @@ pub enum Reason {
     Ejected,
     /// It drains: only its established sessions get through.
     Draining,
+    /// It drained until its time for that was over.
+    Drained,
     /// Its weight is 0.
     WeightZero,
     /// This request has tried it.
@@ -66,13 +68,15 @@ impl Reason {
     /// Why a backend in this condition takes no new requests; `None` where it does. It names what
     /// weighs most: the order is that of [`Admission::of`].
     pub const fn of(condition: &Condition) -> Option<Self> {
+        let drain = condition.drain;
         match (condition.admin, condition.health, condition.passive) {
             (Admin::Disabled, _, _) => Some(Self::Disabled),
             (_, Health::Down, _) => Some(Self::Down),
             (_, Health::Pending, _) => Some(Self::Pending),
             (_, _, Passive::Ejected) => Some(Self::Ejected),
+            _ if matches!(drain, Drain::Over) => Some(Self::Drained),
             (Admin::Draining, _, _) => Some(Self::Draining),
-            _ if condition.drain => Some(Self::Draining),
+            _ if matches!(drain, Drain::Wanted) => Some(Self::Draining),
             _ if condition.weight.get() == 0 => Some(Self::WeightZero),
             _ => None,
         }
@@ -82,7 +86,9 @@ impl Reason {
     pub(crate) const fn admission(self) -> Admission {
         match self {
             Self::Draining | Self::WeightZero => Admission::Established,
-            Self::Disabled | Self::Down | Self::Pending | Self::Ejected => Admission::Never,
+            Self::Disabled | Self::Down | Self::Pending | Self::Ejected | Self::Drained => {
+                Admission::Never
+            }
             // Reasons of a request, not of the backend.
             Self::Tried | Self::Full { .. } | Self::OverShare | Self::Backup { .. } => {
                 Admission::New
@@ -98,6 +104,7 @@ impl fmt::Display for Reason {
             Self::Down => f.write_str("down"),
             Self::Pending => f.write_str("not checked yet"),
             Self::Ejected => f.write_str("ejected"),
+            Self::Drained => f.write_str("drained"),
             Self::Draining => f.write_str("draining"),
             Self::WeightZero => f.write_str("weight 0"),
             Self::Tried => f.write_str("tried before"),

@@ -53,7 +53,7 @@ mod slot_set;
 mod tally;
 mod time;
 
-pub use admission::{Admin, Admission, Condition, Finding, Health, Passive, Share};
+pub use admission::{Admin, Admission, Condition, Drain, Finding, Health, Passive, Share};
 pub use backend::{BackendId, HashKey, Slot, Weight, WeightError};
 pub use context::{PickContext, Turn};
 pub use erased::{BoxPolicy, ErasedPolicy};

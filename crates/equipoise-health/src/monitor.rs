@@ -36,6 +36,9 @@ pub struct MonitorConfig {
     pub slow_start: Option<SlowStart>,
     /// What happens when too few are left.
     pub panic: PanicConfig,
+    /// How long a backend drains: then it is out for its sessions too, and they have to go elsewhere.
+    /// Without it, it drains as long as that is wanted.
+    pub drain_limit: Option<Duration>,
 }
 
 /// The health of all backends of a pool: their checks, ejections and slow starts, the limit on
@@ -441,6 +444,9 @@ impl Monitor {
     /// After a change at one backend: counts it anew, publishes what is new, and plans the next look.
     fn settle(&mut self, now: Instant, id: BackendId) {
         let Some(member) = self.members.get_mut(&id) else { return };
+        if member.keep_draining(now, self.config.drain_limit) {
+            self.notices.push(Notice::Drained { id });
+        }
         let counts = Counts::of(&member.condition());
         if counts != member.counts {
             let others = self.counts.healthy.saturating_sub(u32::from(member.counts.healthy));
@@ -527,7 +533,9 @@ impl Monitor {
             .as_ref()
             .zip(member.ramp)
             .and_then(|(config, since)| Some(since + config.next_step(now.since(since))?));
-        let due = [time_out, member.ejection.deadline(), ramp].into_iter().flatten().min();
+        let drain = member.draining.filter(|_| !member.drained).zip(self.config.drain_limit);
+        let drained = drain.map(|(since, limit)| since + limit);
+        let due = [time_out, member.ejection.deadline(), ramp, drained].into_iter().flatten().min();
         if due != member.scheduled {
             member.scheduled = due;
             self.queue.extend(due.map(|due| (due, id)));
@@ -606,6 +614,7 @@ mod tests {
                     outlier: Some(OutlierConfig::default()),
                     slow_start: Some(SlowStart::new(Duration::from_secs(60)).unwrap()),
                     panic: PanicConfig::default(),
+                    drain_limit: None,
                 },
                 seed,
             );

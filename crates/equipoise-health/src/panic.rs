@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use equipoise_core::{Admin, Admission, Condition, Health, Passive};
+use equipoise_core::{Admin, Admission, Condition, Drain, Health, Passive};
 
 /// When a pool panics, and what it does then. The mode is chosen by name, and every change is an event:
 /// users of other balancers report traffic to unhealthy backends as a bug, others its absence.
@@ -102,7 +102,7 @@ impl Census {
     pub const fn counts(condition: &Condition) -> bool {
         !matches!(condition.health, Health::Pending)
             && matches!(condition.admin, Admin::Enabled)
-            && !condition.drain
+            && matches!(condition.drain, Drain::No)
             && condition.weight.get() > 0
     }
 
@@ -349,7 +349,7 @@ mod tests {
             admin: [Admin::Enabled, Admin::Draining, Admin::Disabled][n % 3],
             health: [Health::Up, Health::Pending, Health::Down][n / 3 % 3],
             passive: [Passive::Clear, Passive::Trial, Passive::Ejected][n / 9 % 3],
-            drain: n / 27 % 2 == 1,
+            drain: [Drain::No, Drain::Wanted][n / 27 % 2],
             weight: Weight::new((n / 54) as u16),
         })
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_core::{
-    Admin, Admission, BackendId, Condition, Finding, Health, Instant, Passive, Runs, Tally, Weight,
+    Admin, Admission, BackendId, Condition, Drain, Finding, Health, Instant, Passive, Runs, Tally,
+    Weight,
 };
 use equipoise_health::monitor::{Monitor, MonitorConfig, Notice, Operator, State};
 use equipoise_health::{
@@ -111,6 +112,7 @@ fn with_all(percent: u8, panic: PanicConfig) -> MonitorConfig {
         outlier: Some(OutlierConfig::builder().max_ejection_percent(percent).build().unwrap()),
         slow_start: Some(SlowStart::new(Duration::from_secs(2)).unwrap()),
         panic,
+        drain_limit: None,
     }
 }
 
@@ -438,7 +440,7 @@ proptest! {
             let Finding { health, passive, drain, share } = world.published[&id(n)];
             let Operator { admin, weight, .. } = *operator;
             let condition = Condition { admin, health, passive, drain, weight };
-            let wanted = Condition { health: Health::Up, passive: Passive::Clear, drain: operator.drain, ..condition };
+            let wanted = Condition { health: Health::Up, passive: Passive::Clear, drain: if operator.drain { Drain::Wanted } else { Drain::No }, ..condition };
             prop_assert_eq!(Admission::of(&condition), Admission::of(&wanted));
             prop_assert_eq!(share.get(), 1.0);
         }
@@ -488,4 +490,48 @@ fn an_answer_to_a_question_from_before_it_left_is_not_one_to_whoever_comes_back(
     let after = ask(&mut world);
     assert!(!world.monitor.on_probe(world.now, id(0), before.token, Verdict::Fail, None));
     assert!(world.monitor.on_probe(world.now, id(0), after.token, Verdict::Pass, None));
+}
+
+#[test]
+fn a_backend_drains_as_long_as_it_may_whoever_wants_it() {
+    let limit = Duration::from_secs(30);
+    let by_operator = Operator { admin: Admin::Draining, ..Operator::default() };
+    let by_announcement = Operator { drain: true, ..Operator::default() };
+    for wanted in [Some(by_operator), Some(by_announcement), None] {
+        let config = MonitorConfig {
+            drain_limit: Some(limit),
+            check: Some(check()),
+            ..MonitorConfig::default()
+        };
+        let mut world = World::of(config, 3);
+        let drain = |world: &mut World, drains: bool| match wanted {
+            Some(wanted) => {
+                let operator = if drains { wanted } else { Operator::default() };
+                world.monitor.set_operator(world.now, id(0), operator);
+            }
+            None => {
+                let verdict = if drains { Verdict::Drain } else { Verdict::Pass };
+                world.answers.insert(id(0), Some(verdict));
+            }
+        };
+        let state = |world: &World| world.monitor.report(world.now, id(0)).unwrap().state;
+        drain(&mut world, true);
+        world.pass(Duration::from_secs(29));
+        assert_eq!(state(&world), State::Draining, "{wanted:?}");
+        assert_ne!(world.published[&id(0)].drain, Drain::Over);
+        // A check may take a while to say so.
+        world.pass(Duration::from_secs(4));
+        assert_eq!(state(&world), State::Drained, "{wanted:?}");
+        assert_eq!(world.published[&id(0)].drain, Drain::Over);
+        assert!(world.reason(0).starts_with("drained for 30 s"), "{}", world.reason(0));
+        let told = |notice: &&Notice| matches!(notice, Notice::Drained { .. });
+        assert_eq!(world.notices.iter().filter(told).count(), 1);
+
+        drain(&mut world, false);
+        world.pass(Duration::from_secs(4));
+        assert_eq!(state(&world), State::Up, "{wanted:?}");
+        drain(&mut world, true);
+        world.pass(Duration::from_secs(20));
+        assert_eq!(state(&world), State::Draining, "the time begins anew");
+    }
 }

@@ -61,8 +61,8 @@ mod window;
 /// The words of `equipoise-core` that users of a pool need.
 #[doc(no_inline)]
 pub use equipoise_core::{
-    Admin, Admission, BackendId, Clock, Explanation, Failure, Finding, HashKey, Health, Instant,
-    LoadReport, Outcome, Passive, Persistence, Pin, PinOutcome, PinnedState, Reason, Runs,
+    Admin, Admission, BackendId, Clock, Drain, Explanation, Failure, Finding, HashKey, Health,
+    Instant, LoadReport, Outcome, Passive, Persistence, Pin, PinOutcome, PinnedState, Reason, Runs,
     Sessions, Share, Tally, Weight,
 };
 pub use error::{PickError, UpdateError};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use equipoise_algorithms::{PolicyConfig, RoundRobin};
 use equipoise_core::{
-    Admin, Admission, BackendId, BoxPolicy, Failure, Finding, HashKey, Health, Instant, Outcome,
+    Admin, Admission, BackendId, BoxPolicy, Drain, Failure, Finding, HashKey, Health, Instant, Outcome,
     Passive, Policy, Reason, Rng, Runs, Share, Tally, View, Weight,
 };
 use equipoise_pool::{Alarm, Event, Lease, PickError, Pool, Request, Spec};
@@ -271,7 +271,7 @@ fn findings_are_applied_at_once_and_strangers_passed_over() {
     let built = Arc::new(AtomicU32::new(0));
     let (pool, _) = watched(Counting(Arc::clone(&built)), NEVER, &["a", "b", "c"]);
     let down = Finding { health: Health::Down, ..Finding::default() };
-    let drain = Finding { drain: true, ..Finding::default() };
+    let drain = Finding { drain: Drain::Wanted, ..Finding::default() };
     let before = built.load(Ordering::Relaxed);
     let findings =
         [(id("a"), down), (id("x"), down), (id("b"), drain), (id("c"), Finding::UNKNOWN)];
@@ -298,7 +298,7 @@ fn findings_survive_updates_weights_tiers_and_limits() {
     let found = Finding {
         health: Health::Down,
         passive: Passive::Ejected,
-        drain: true,
+        drain: Drain::Wanted,
         share: Share::new(0.25),
     };
     pool.apply([(id("a"), found)]);
@@ -355,7 +355,11 @@ fn an_event_says_whose_connections_to_close() {
         events.iter().filter_map(Event::closes).collect::<Vec<BackendId>>()
     };
     let apply = |finding| closes(pool.apply([(id("a"), finding)]));
-    assert_eq!(apply(Finding { drain: true, ..Finding::default() }), [], "its sessions go on");
+    assert_eq!(
+        apply(Finding { drain: Drain::Wanted, ..Finding::default() }),
+        [],
+        "its sessions go on"
+    );
     assert_eq!(apply(passive(Passive::Ejected)), [id("a")]);
     assert_eq!(apply(passive(Passive::Trial)), []);
     assert_eq!(apply(Finding { health: Health::Down, ..Finding::default() }), [id("a")]);

@@ -7,8 +7,8 @@ use std::collections::btree_map::Entry;
 use std::num::NonZeroU32;
 
 use equipoise_core::{
-    Admin, Admission, BackendId, Condition, Finding, Health, Instant, Outcome, Passive, Policy,
-    Reason, Runs, Share, Weight,
+    Admin, Admission, BackendId, Condition, Drain, Finding, Health, Instant, Outcome, Passive,
+    Policy, Reason, Runs, Share, Weight,
 };
 use equipoise_pool::{Event, Lease, PickError, Pool, Reader, Request, Spec, UpdateError};
 
@@ -59,7 +59,7 @@ impl Found {
         Finding {
             health: health[usize::from(self.health % 4)],
             passive: passive[usize::from(self.passive % 4)],
-            drain: self.drain,
+            drain: if self.drain { Drain::Wanted } else { Drain::No },
             share: Share::from_units(u32::from(self.share) + 1),
         }
     }

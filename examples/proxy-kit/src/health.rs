@@ -41,6 +41,8 @@ pub struct HealthSection {
     pub breaker: Option<BreakerBuilder>,
     /// Whether to close the connections to a backend that is taken out.
     pub close: Option<bool>,
+    /// How long a backend may drain; without it, as long as that is wanted.
+    pub drain_limit_ms: Option<u64>,
 }
 
 /// `[health.slow_start]`, as it is written.
@@ -94,6 +96,8 @@ pub struct HealthSettings {
     pub breaker: Option<BreakerConfig>,
     /// Whether to close the connections to a backend that is taken out.
     pub close: bool,
+    /// How long a backend may drain.
+    pub drain_limit: Option<Duration>,
 }
 
 impl Default for HealthSettings {
@@ -106,6 +110,7 @@ impl Default for HealthSettings {
             retries: RetryBudgetConfig::default(),
             breaker: None,
             close: true,
+            drain_limit: None,
         }
     }
 }
@@ -131,7 +136,20 @@ impl HealthSettings {
             retries: section.retries.unwrap_or_default().check(&at("retries"))?,
             breaker: breaker.transpose()?,
             close: section.close.unwrap_or(true),
+            drain_limit: drain_limit(&at("drain_limit_ms"), section.drain_limit_ms)?,
         })
+    }
+}
+
+/// 1 ms to a week.
+fn drain_limit(at: &str, given: Option<u64>) -> Result<Option<Duration>, StartError> {
+    const MAX: u64 = 7 * 24 * 3_600_000;
+    match given {
+        Some(ms) if !(1..=MAX).contains(&ms) => {
+            let wrong = format!("{ms} is out of range; allowed are 1 to {MAX}");
+            Err(StartError::new(at, wrong))
+        }
+        given => Ok(given.map(Duration::from_millis)),
     }
 }
 

@@ -261,6 +261,7 @@ fn control_settings(settings: &PoolSettings) -> ControlSettings {
             outlier: health.outlier,
             slow_start: health.slow_start,
             panic: health.panic,
+            drain_limit: health.drain_limit,
         },
         probe: check.map_or_else(|| Arc::new(Tcp) as _, |check| check.probe.clone()),
         concurrent_probes: check.map_or(default.concurrent_probes, |check| check.concurrent),

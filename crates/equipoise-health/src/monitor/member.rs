@@ -1,9 +1,11 @@
 //! What a monitor keeps of one backend.
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use equipoise_core::{
-    Admin, Admission, Condition, Finding, Health, Instant, Passive, Rng, Share, Tally, Weight,
+    Admin, Admission, Condition, Drain, Finding, Health, Instant, Passive, Rng, Share, Tally,
+    Weight,
 };
 
 use super::MonitorConfig;
@@ -28,6 +30,10 @@ pub(super) struct Member {
     pub(super) ejected_at: Instant,
     /// Of the present interval.
     pub(super) tally: Tally,
+    /// Since when it drains, for whatever reason.
+    pub(super) draining: Option<Instant>,
+    /// Its time for that is over.
+    pub(super) drained: bool,
     /// Since when it starts slowly.
     pub(super) ramp: Option<Instant>,
     /// It was healthy when the pool last did not panic.
@@ -63,6 +69,8 @@ impl Member {
             ejection: Ejection::new(),
             ejected_at: Instant::ZERO,
             tally: Tally::default(),
+            draining: None,
+            drained: false,
             ramp: None,
             last_good: false,
             counts: Count::default(),
@@ -83,9 +91,26 @@ impl Member {
             admin,
             health: checked.map_or(Health::Up, |checked| checked.health),
             passive: self.ejection.passive(),
-            drain: drain || checked.is_some_and(|checked| checked.drain),
+            drain: match drain || checked.is_some_and(|checked| checked.drain) {
+                _ if self.drained => Drain::Over,
+                true => Drain::Wanted,
+                false => Drain::No,
+            },
             weight,
         }
+    }
+
+    /// Looks at whether it drains, and for how long it has. Says whether its time for that is over now.
+    pub(super) fn keep_draining(&mut self, now: Instant, limit: Option<Duration>) -> bool {
+        let before = core::mem::take(&mut self.drained);
+        let condition = self.condition();
+        if condition.admin != Admin::Draining && condition.drain == Drain::No {
+            self.draining = None;
+            return false;
+        }
+        let since = *self.draining.get_or_insert(now);
+        self.drained = limit.is_some_and(|limit| now.since(since) >= limit);
+        self.drained && !before
     }
 
     /// What is in effect. One that was never checked is not let in by any panic.

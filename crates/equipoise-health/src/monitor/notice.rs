@@ -37,6 +37,11 @@ pub enum Notice {
         /// Which one.
         id: BackendId,
     },
+    /// A backend has drained as long as it may.
+    Drained {
+        /// Which one.
+        id: BackendId,
+    },
     /// Too few backends are healthy, or no longer.
     Panic(PanicEvent),
     /// Most requests fail wherever they go: nobody is an outlier, and the ejected are let in.
@@ -50,7 +55,8 @@ impl Notice {
             Self::Health { id, .. }
             | Self::Ejected { id, .. }
             | Self::Trial { id }
-            | Self::Cleared { id } => Some(id),
+            | Self::Cleared { id }
+            | Self::Drained { id } => Some(id),
             Self::Panic(_) | Self::GeneralFailure => None,
         }
     }
@@ -79,6 +85,9 @@ impl fmt::Display for Notice {
             }
             Self::Trial { .. } => f.write_str("on trial: one request at a time"),
             Self::Cleared { .. } => f.write_str("no longer ejected"),
+            Self::Drained { .. } => {
+                f.write_str("drained as long as it may: its sessions go elsewhere")
+            }
             Self::Panic(event) => event.fmt(f),
             Self::GeneralFailure => {
                 f.write_str("most requests fail wherever they go: ejections are lifted for a time")

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use core::fmt;
 use core::time::Duration;
 
-use equipoise_core::{Admin, BackendId, Finding, Health, Instant, Passive, Share};
+use equipoise_core::{Admin, BackendId, Drain, Finding, Health, Instant, Passive, Share};
 
 use super::Monitor;
 use super::member::Member;
@@ -38,6 +38,8 @@ pub enum State {
     Trial,
     /// It takes no new sessions.
     Draining,
+    /// It has drained as long as it may: nothing goes there.
+    Drained,
     /// It is out of service.
     Disabled,
 }
@@ -52,6 +54,7 @@ impl State {
             Self::Ejected => "ejected",
             Self::Trial => "trial",
             Self::Draining => "draining",
+            Self::Drained => "drained",
             Self::Disabled => "disabled",
         }
     }
@@ -97,13 +100,22 @@ impl Monitor {
                     format!("on trial, one request at a time: it was ejected for {cause}"),
                 )
             }
+            _ if member.drained => {
+                let limit = Rounded(self.config.drain_limit.unwrap_or_default());
+                (
+                    State::Drained,
+                    format!("drained for {limit}, which is all it may: its sessions go elsewhere"),
+                )
+            }
             (Admin::Draining, ..) => {
                 (State::Draining, "draining: the operator wants it".to_string())
             }
             _ if member.operator.drain => {
                 (State::Draining, "draining: whoever announced it wants it".to_string())
             }
-            _ if condition.drain => (State::Draining, "draining: its check says so".to_string()),
+            _ if condition.drain == Drain::Wanted => {
+                (State::Draining, "draining: its check says so".to_string())
+            }
             _ if condition.weight.get() == 0 => {
                 (State::Draining, "weight 0: no new requests".to_string())
             }
