@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use equipoise_algorithms::{PolicyConfig, RoundRobin};
 use equipoise_core::{
-    Admin, Admission, BackendId, BoxPolicy, Drain, Failure, Finding, HashKey, Health, Instant, Outcome,
-    Passive, Policy, Reason, Rng, Runs, Share, Tally, View, Weight,
+    Admin, Admission, BackendId, BoxPolicy, Drain, Failure, Finding, HashKey, Health, Instant,
+    Outcome, Passive, Policy, Reason, Rng, Runs, Share, Tally, View, Weight,
 };
 use equipoise_pool::{Alarm, Event, Lease, PickError, Pool, Request, Spec};
 
