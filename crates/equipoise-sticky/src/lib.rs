@@ -6,4 +6,6 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "affinity")]
+pub mod affinity;
 pub mod surplus;

@@ -1,0 +1,3 @@
+//! How a session is told from what a client sends, and what the client is sent.
+
+pub mod token;
