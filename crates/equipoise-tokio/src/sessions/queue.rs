@@ -10,8 +10,8 @@ use super::store::{StoreRequest, Verb};
 /// What is to be written of one session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Pending {
-    Bind { backend: BackendId, born: Instant },
-    Move { from: BackendId, to: BackendId, born: Instant },
+    Bind { backend: BackendId, since: Instant },
+    Move { from: BackendId, to: BackendId, since: Instant },
     Drop,
 }
 
@@ -21,12 +21,12 @@ impl Pending {
     fn then(self, later: Self) -> Self {
         match (self, later) {
             (
-                Self::Bind { backend: from, born } | Self::Move { from, born, .. },
+                Self::Bind { backend: from, since } | Self::Move { from, since, .. },
                 Self::Move { to, .. },
-            ) if from != to => Self::Move { from, to, born },
+            ) if from != to => Self::Move { from, to, since },
             // It is back where it was.
-            (Self::Bind { .. } | Self::Move { .. }, Self::Move { to, born, .. }) => {
-                Self::Bind { backend: to, born }
+            (Self::Bind { .. } | Self::Move { .. }, Self::Move { to, since, .. }) => {
+                Self::Bind { backend: to, since }
             }
             // A bind that follows a pin says what that pin says.
             (pinned @ (Self::Bind { .. } | Self::Move { .. }), Self::Bind { .. }) => pinned,
@@ -36,8 +36,8 @@ impl Pending {
 
     fn verb(self, now: Instant) -> Verb {
         match self {
-            Self::Bind { backend, born } => Verb::Bind { backend, age: now.since(born) },
-            Self::Move { from, to, born } => Verb::Move { from, to, age: now.since(born) },
+            Self::Bind { backend, since } => Verb::Bind { backend, age: now.since(since) },
+            Self::Move { from, to, since } => Verb::Move { from, to, age: now.since(since) },
             Self::Drop => Verb::Drop,
         }
     }

@@ -23,8 +23,8 @@ const SCRIPT: &str = include_str!("redis/session.lua");
 ///
 /// A session is a key of its own, `PREFIX:POOL:` and the 32 hexadecimal digits of its
 /// [`SessionKey`]; its value is `1:` (the version of this form), the 16 digits of the
-/// [`BackendId`](equipoise_core::BackendId), `:`, and when the session was pinned for the first
-/// time, in milliseconds since 1970 by the clock of Redis. Redis lets it expire. Neither the
+/// [`BackendId`](equipoise_core::BackendId), `:`, and when the session was pinned there, in
+/// milliseconds since 1970 by the clock of Redis. Redis lets it expire. Neither the
 /// session's id nor a name or address of a backend is in it. `PREFIX:POOL:generation` holds a
 /// number that tells whether Redis has lost its data since.
 ///

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_core::{BackendId, Clock, Instant, Sessions};
-use equipoise_sticky::{SessionKey, ShardedTable};
+use equipoise_sticky::{SessionKey, ShardedTable, TableConfig};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use self::local::{born, follow};
+use self::local::follow;
 use super::config::{SharedBuilder, SharedConfig, WriteMode};
 use super::counters::{SharedCounters, StoreNotice, Tallies};
 use super::fresh::Fresh;
@@ -52,14 +52,14 @@ struct Inner<S> {
 }
 
 impl<S: SessionStore> SharedSessions<S> {
-    /// Shares the sessions of `local` through `store`. Sessions live in the store as long as in
-    /// the table: its idle time and its lifetime hold for both.
+    /// Sessions in a table of these settings, shared through `store`. They live in the store as
+    /// long as in the table: its idle time and its lifetime hold for both.
     ///
     /// `clock` is the one whose readings the other methods get. `observer` is told what an operator
     /// may want to know; it is called from whichever thread found out and should not take long.
     /// `seed` spreads the trials of a store that is down: another one in each process.
     pub fn new(
-        local: ShardedTable,
+        table: &TableConfig,
         store: S,
         config: SharedConfig,
         seed: u64,
@@ -67,17 +67,17 @@ impl<S: SessionStore> SharedSessions<S> {
         observer: impl Fn(&StoreNotice) + Send + Sync + 'static,
     ) -> Self {
         let settings = config.settings();
-        let (idle, lifetime) = local::times(&local);
+        let (idle, lifetime) = (table.idle(), table.lifetime());
         let slack = idle / 8;
         // A balancer that trusts what it heard doesn't tell the store of each request.
         let keep = idle.saturating_add(settings.trust).saturating_add(slack);
         let inner = Inner {
             link: Link::new(settings.breaker, seed, clock.now()),
             queue: Mutex::new(Queue::new(settings.queue)),
-            fresh: Fresh::new(local::capacity(&local), settings.trust),
+            fresh: Fresh::new(table.max_sessions(), settings.trust),
             generation: Generation::new(idle),
             times: KeepTimes { keep, slack, lifetime },
-            local,
+            local: ShardedTable::new(table),
             store,
             config,
             clock: Box::new(clock),
@@ -148,8 +148,7 @@ impl<S: SessionStore> SharedSessions<S> {
         to: BackendId,
         now: Instant,
     ) -> BackendId {
-        let age = now.since(born(&self.inner.local, key, now));
-        let verb = Verb::Move { from, to, age };
+        let verb = Verb::Move { from, to, age: Duration::ZERO };
         match self.inner.write_through(key, verb, now).await {
             Some(winner) => winner,
             None => self.inner.rebind_locally(key, from, to, now),
@@ -160,7 +159,7 @@ impl<S: SessionStore> SharedSessions<S> {
     /// for the trusted time.
     pub async fn unbind(&self, key: &SessionKey, now: Instant) {
         let inner = &*self.inner;
-        let _ = inner.local.unbind_session(key);
+        let _ = inner.local.unbind_session(key, now);
         inner.fresh.clear(key);
         let request = StoreRequest { key: *key, verb: Verb::Drop };
         if inner.is_behind() || inner.ask_to_write(request, now).await.is_err() {
@@ -275,8 +274,7 @@ impl<S: SessionStore> Inner<S> {
     fn bind_locally(&self, key: &SessionKey, backend: BackendId, now: Instant) -> BackendId {
         let mut queue = self.queue.lock();
         let winner = self.local.bind(key, backend, now);
-        let born = born(&self.local, key, now);
-        self.queue_up(key, Pending::Bind { backend: winner, born }, now, &mut queue);
+        self.queue_up(key, Pending::Bind { backend: winner, since: now }, now, &mut queue);
         winner
     }
 
@@ -290,8 +288,7 @@ impl<S: SessionStore> Inner<S> {
         let mut queue = self.queue.lock();
         let winner = self.local.rebind(key, from, to, now);
         if winner == to {
-            let born = born(&self.local, key, now);
-            self.queue_up(key, Pending::Move { from, to, born }, now, &mut queue);
+            self.queue_up(key, Pending::Move { from, to, since: now }, now, &mut queue);
         }
         winner
     }
@@ -314,13 +311,12 @@ impl<S: SessionStore> Inner<S> {
         if let Some(backend) = local {
             let lost = self.generation.lost(now);
             if lost.is_some_and(|lost| !self.fresh.is_marked_since(key, lost)) {
-                let born = born(&self.local, key, now);
-                self.queue_up(key, Pending::Bind { backend, born }, now, &mut queue);
+                self.queue_up(key, Pending::Bind { backend, since: now }, now, &mut queue);
                 self.tallies.reseeded.count();
                 return self.counted(local);
             }
             // It has ended elsewhere.
-            let _ = self.local.unbind_session(key);
+            let _ = self.local.unbind_session(key, now);
         }
         self.counted(None)
     }

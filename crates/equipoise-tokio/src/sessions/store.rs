@@ -25,7 +25,7 @@ pub enum Verb {
     Bind {
         /// To whom.
         backend: BackendId,
-        /// How old the session is.
+        /// How long it has been pinned there.
         age: Duration,
     },
     /// Move it, if it is pinned to `from` or to nobody.
@@ -34,7 +34,7 @@ pub enum Verb {
         from: BackendId,
         /// To whom.
         to: BackendId,
-        /// How old the session is, if the store does not know it.
+        /// How long it has been pinned there.
         age: Duration,
     },
     /// Forget it.
@@ -49,7 +49,7 @@ pub struct KeepTimes {
     /// By how much less than `keep` a session may have left before the store has to write that it
     /// was asked for: a store need not write at each question.
     pub slack: Duration,
-    /// How long at all, however often it is asked for.
+    /// How long a session stays with a backend, however often it is asked for.
     pub lifetime: Option<Duration>,
 }
 
@@ -58,7 +58,7 @@ pub struct KeepTimes {
 pub struct Held {
     /// Its backend.
     pub backend: BackendId,
-    /// How long ago it was pinned for the first time.
+    /// How long it has been pinned there.
     pub age: Duration,
 }
 

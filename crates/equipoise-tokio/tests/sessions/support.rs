@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_core::{BackendId, Clock, Instant};
-use equipoise_sticky::{SessionKey, ShardedTable};
+use equipoise_sticky::{SessionKey, TableConfig};
 use equipoise_tokio::sessions::{
     RedisStore, SharedBuilder, SharedConfig, SharedSessions, StoreNotice,
 };
@@ -31,10 +31,6 @@ pub(crate) fn key(number: u64) -> SessionKey {
 
 pub(crate) fn backend(number: u64) -> BackendId {
     BackendId::named(&format!("backend-{number}"))
-}
-
-pub(crate) fn table(idle: Duration, lifetime: Option<Duration>) -> ShardedTable {
-    ShardedTable::stub(idle, lifetime)
 }
 
 /// A real server on a free port, with nothing on the disk unless it is told to. Killed when dropped.
@@ -236,8 +232,8 @@ impl Balancer {
             }
         };
         let config = config.build().unwrap();
-        let table = table(IDLE, None);
-        let sessions = SharedSessions::new(table, store, config, 42, timeline.clone(), observer);
+        let table = TableConfig::builder().idle(IDLE).build().unwrap();
+        let sessions = SharedSessions::new(&table, store, config, 42, timeline.clone(), observer);
         let task = tokio::spawn({
             let sessions = sessions.clone();
             async move { sessions.run().await }

@@ -50,8 +50,6 @@ elseif backend and not (verb == 'move' and backend == ARGV[7]) then
   if redis.call('PTTL', KEYS[1]) < left(age) - slack then
     redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left(age)))
   end
-elseif verb == 'move' and backend then
-  put(ARGV[5], age)
 elseif verb ~= 'get' then
   put(ARGV[5], tonumber(ARGV[6]))
 end

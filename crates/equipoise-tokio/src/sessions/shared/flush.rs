@@ -157,12 +157,12 @@ impl<S: SessionStore> Inner<S> {
         let mut queue = self.queue.lock();
         let is_last = queue.done(&request.key);
         let (Some(wanted), true) = (wanted(request.verb), is_last) else { return false };
+        let now = self.clock.now();
         let Some(held) = reply.held else {
             // It is older than sessions may get.
-            let _ = self.local.unbind_session(&request.key);
+            let _ = self.local.unbind_session(&request.key, now);
             return false;
         };
-        let now = self.clock.now();
         follow(&self.local, &request.key, held, now);
         self.fresh.mark(&request.key, now);
         if held.backend != wanted {

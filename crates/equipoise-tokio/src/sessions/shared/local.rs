@@ -1,29 +1,19 @@
-//! What the local table does for a store.
+//! The local table, as it follows a store.
 
 use std::time::Duration;
 
-use equipoise_core::{Instant, Sessions};
-use equipoise_sticky::{SessionKey, ShardedTable};
+use equipoise_core::Instant;
+use equipoise_sticky::{Session, SessionKey, ShardedTable};
 
 use crate::sessions::store::Held;
 
-pub(super) fn times(local: &ShardedTable) -> (Duration, Option<Duration>) {
-    (local.idle(), local.lifetime())
-}
-
-pub(super) fn capacity(local: &ShardedTable) -> usize {
-    local.max_sessions()
-}
-
-/// When the session was pinned first, as far as this balancer knows; now, if it knows nothing.
-pub(super) fn born(_local: &ShardedTable, _key: &SessionKey, now: Instant) -> Instant {
-    now
-}
-
-/// Pins the session to whom the store says.
+/// Pins the session to whom the store says, and lets it grow as old as the store will.
 pub(super) fn follow(local: &ShardedTable, key: &SessionKey, held: Held, now: Instant) {
-    let found = local.bind(key, held.backend, now);
-    if found != held.backend {
-        let _ = local.rebind(key, found, held.backend, now);
+    let Held { backend, age } = held;
+    if local.lookup(key, now) == Some(backend) {
+        return;
     }
+    let _ = local.unbind_session(key, now);
+    let session = Session { key: *key, backend, idle: Duration::ZERO, age: Some(age) };
+    let _ = local.import([session], now);
 }
