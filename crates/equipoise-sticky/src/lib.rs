@@ -6,4 +6,17 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod key;
+mod primitive;
+#[cfg(feature = "std")]
+mod sharded;
 pub mod surplus;
+mod table;
+
+pub use key::{SessionHasher, SessionKey};
+#[cfg(feature = "std")]
+pub use sharded::ShardedTable;
+pub use table::{
+    Counters, Delta, Deltas, Found, Imported, Removal, Session, Swept, Table, TableBuilder,
+    TableConfig, TableConfigError,
+};
