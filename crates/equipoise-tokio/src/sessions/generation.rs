@@ -1,6 +1,6 @@
 //! Whether the store has lost something, so that its not knowing a session means nothing.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use equipoise_core::Instant;
@@ -16,7 +16,8 @@ pub(super) struct Generation {
     numbers: Mutex<(Option<u64>, Option<u64>)>,
     /// When the last loss was found, in nanoseconds since the epoch; 0 is never.
     lost: AtomicU64,
-    refuses_writes: AtomicBool,
+    /// The last connection.
+    connection: AtomicU64,
 }
 
 impl Generation {
@@ -25,12 +26,17 @@ impl Generation {
             idle,
             numbers: Mutex::new((None, None)),
             lost: AtomicU64::new(0),
-            refuses_writes: AtomicBool::new(false),
+            connection: AtomicU64::new(0),
         }
     }
 
-    /// An answer had this number. Whether that tells of a loss.
-    pub(super) fn hear(&self, number: Option<u64>, now: Instant) -> bool {
+    /// An answer had this number and came over this connection. Whether that tells of a loss.
+    pub(super) fn hear(&self, number: Option<u64>, connection: u64, now: Instant) -> bool {
+        // Behind another connection there may be a server that was started with older data, or
+        // another one that has not got the last writes.
+        if self.connection.fetch_max(connection, Ordering::Relaxed) < connection {
+            self.lose(now);
+        }
         if number.is_none() {
             return false;
         }
@@ -56,16 +62,6 @@ impl Generation {
         let lost = Instant::from_nanos(self.lost.load(Ordering::Relaxed));
         (lost != Instant::ZERO && now < lost + self.idle).then_some(lost)
     }
-
-    /// Whether the store answers, but refused the last write.
-    pub(super) fn refuses_writes(&self) -> bool {
-        self.refuses_writes.load(Ordering::Relaxed)
-    }
-
-    /// Whether that changes anything.
-    pub(super) fn set_refuses_writes(&self, refuses: bool) -> bool {
-        self.refuses_writes.swap(refuses, Ordering::Relaxed) != refuses
-    }
 }
 
 #[cfg(test)]
@@ -76,14 +72,26 @@ mod tests {
     fn a_new_number_is_a_loss_and_a_late_answer_is_none() {
         let idle = Duration::from_secs(10);
         let (generation, now) = (Generation::new(idle), Instant::from_nanos(1));
-        assert!(!generation.hear(Some(1), now), "the first one says nothing");
-        assert!(!generation.hear(Some(1), now) && !generation.hear(None, now));
+        assert!(!generation.hear(Some(1), 0, now), "the first one says nothing");
+        assert!(!generation.hear(Some(1), 0, now) && !generation.hear(None, 0, now));
         assert_eq!(generation.lost(now), None);
-        assert!(generation.hear(Some(2), now));
-        assert!(!generation.hear(Some(1), now), "from before the loss");
-        assert!(!generation.hear(Some(2), now));
+        assert!(generation.hear(Some(2), 0, now));
+        assert!(!generation.hear(Some(1), 0, now), "from before the loss");
+        assert!(!generation.hear(Some(2), 0, now));
         assert_eq!((generation.lost(now), generation.lost(now + idle)), (Some(now), None));
-        assert!(generation.hear(Some(3), now + idle));
+        assert!(generation.hear(Some(3), 0, now + idle));
         assert_eq!(generation.lost(now + idle), Some(now + idle));
+    }
+
+    #[test]
+    fn what_was_answered_over_another_connection_may_be_lost() {
+        let generation = Generation::new(Duration::from_secs(10));
+        let [first, then, later] = [1, 2, 3].map(Instant::from_nanos);
+        assert!(!generation.hear(Some(1), 1, first));
+        assert!(!generation.hear(Some(1), 1, then));
+        assert_eq!(generation.lost(then), Some(first));
+        assert!(!generation.hear(Some(1), 2, later));
+        assert!(!generation.hear(Some(1), 1, later), "a late answer");
+        assert_eq!(generation.lost(later), Some(later));
     }
 }

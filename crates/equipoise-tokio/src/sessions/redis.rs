@@ -4,6 +4,7 @@ mod reply;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use equipoise_sticky::SessionKey;
@@ -48,6 +49,7 @@ pub struct RedisStore {
     prefix: String,
     generation_key: String,
     connection: Mutex<Option<Connected>>,
+    connections: AtomicU64,
     /// Held by whoever connects, so that the others wait instead of connecting as well.
     connecting: tokio::sync::Mutex<()>,
 }
@@ -55,6 +57,8 @@ pub struct RedisStore {
 #[derive(Clone)]
 struct Connected {
     connection: MultiplexedConnection,
+    /// Which one it is: the first is 1.
+    number: u64,
     /// The script's name on this server.
     digest: Arc<str>,
 }
@@ -102,7 +106,8 @@ impl RedisStore {
         load.arg("LOAD").arg(SCRIPT);
         let answer = connection.req_packed_command(&load).await;
         let answer = answer.map_err(|error| reply::error(&error))?;
-        let connected = Connected { connection, digest: reply::digest(answer)? };
+        let number = self.connections.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let connected = Connected { connection, number, digest: reply::digest(answer)? };
         *self.connection.lock() = Some(connected.clone());
         Ok(connected)
     }
@@ -178,7 +183,7 @@ impl SessionStore for RedisStore {
                 let reason = format!("{} answers to {} questions", values.len(), requests.len());
                 return Err(StoreError::Malformed { reason });
             }
-            return values.into_iter().map(reply::sense).collect();
+            return values.into_iter().map(|value| reply::sense(value, connected.number)).collect();
         }
     }
 
@@ -191,7 +196,7 @@ impl RedisStore {
     /// Drops this connection, unless somebody has replaced it by now.
     fn forget(&self, connected: &Connected) {
         let mut held = self.connection.lock();
-        if held.as_ref().is_some_and(|held| Arc::ptr_eq(&held.digest, &connected.digest)) {
+        if held.as_ref().is_some_and(|held| held.number == connected.number) {
             *held = None;
         }
     }
@@ -249,6 +254,7 @@ impl RedisStoreBuilder {
             generation_key: format!("{prefix}generation"),
             prefix,
             connection: Mutex::new(None),
+            connections: AtomicU64::new(0),
             connecting: tokio::sync::Mutex::new(()),
         })
     }

@@ -5,6 +5,7 @@ mod local;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use equipoise_core::{BackendId, Clock, Instant, Sessions};
@@ -19,7 +20,7 @@ use super::counters::{SharedCounters, StoreNotice, Tallies};
 use super::fresh::Fresh;
 use super::generation::Generation;
 use super::link::{Change, IsDown, Link, Ticket};
-use super::queue::{Pending, Queue};
+use super::queue::{Pending, Pushed, Queue};
 use super::store::{KeepTimes, SessionStore, StoreError, StoreReply, StoreRequest, Verb};
 
 /// Sessions that several balancers share: the local table is the cache, the store is the truth.
@@ -44,6 +45,8 @@ struct Inner<S> {
     queue: Mutex<Queue>,
     fresh: Fresh,
     generation: Generation,
+    /// Whether the store answers, but refused the last write.
+    refuses_writes: AtomicBool,
     tallies: Tallies,
     /// Wakes the task: something is queued, or the store went down.
     wake: Notify,
@@ -76,6 +79,7 @@ impl<S: SessionStore> SharedSessions<S> {
             queue: Mutex::new(Queue::new(settings.queue)),
             fresh: Fresh::new(table.max_sessions(), settings.trust),
             generation: Generation::new(idle),
+            refuses_writes: AtomicBool::new(false),
             times: KeepTimes { keep, slack, lifetime },
             local: ShardedTable::new(table),
             store,
@@ -131,7 +135,7 @@ impl<S: SessionStore> SharedSessions<S> {
     /// If it is dropped before it is done, the store may have the pin all the same.
     pub async fn bind(&self, key: &SessionKey, backend: BackendId, now: Instant) -> BackendId {
         let verb = Verb::Bind { backend, age: Duration::ZERO };
-        match self.inner.write_through(key, verb, now).await {
+        match self.inner.write_through(key, verb, backend, now).await {
             Some(winner) => winner,
             None => self.inner.bind_locally(key, backend, now),
         }
@@ -149,7 +153,7 @@ impl<S: SessionStore> SharedSessions<S> {
         now: Instant,
     ) -> BackendId {
         let verb = Verb::Move { from, to, age: Duration::ZERO };
-        match self.inner.write_through(key, verb, now).await {
+        match self.inner.write_through(key, verb, to, now).await {
             Some(winner) => winner,
             None => self.inner.rebind_locally(key, from, to, now),
         }
@@ -159,11 +163,15 @@ impl<S: SessionStore> SharedSessions<S> {
     /// for the trusted time.
     pub async fn unbind(&self, key: &SessionKey, now: Instant) {
         let inner = &*self.inner;
-        let _ = inner.local.unbind_session(key, now);
-        inner.fresh.clear(key);
+        inner.forget(key, now);
         let request = StoreRequest { key: *key, verb: Verb::Drop };
-        if inner.is_behind() || inner.ask_to_write(request, now).await.is_err() {
-            inner.queue_up(key, Pending::Drop, now, &mut inner.queue.lock());
+        if inner.may_write_through(key) && inner.ask_to_write(request, now).await.is_ok() {
+            // It may have been looked up while the store forgot it.
+            let _order = inner.queue.lock();
+            inner.forget(key, inner.clock.now());
+        } else {
+            let pushed = inner.queue.lock().push(*key, Pending::Drop);
+            inner.queued(pushed, now);
         }
     }
 }
@@ -190,10 +198,6 @@ impl<S: SessionStore> Sessions for SharedSessions<S> {
 impl<S: SessionStore> Inner<S> {
     fn settings(&self) -> &SharedBuilder {
         self.config.settings()
-    }
-
-    fn is_behind(&self) -> bool {
-        self.settings().mode == WriteMode::Behind
     }
 
     fn counted(&self, local: Option<BackendId>) -> Option<BackendId> {
@@ -241,7 +245,7 @@ impl<S: SessionStore> Inner<S> {
         request: StoreRequest,
         now: Instant,
     ) -> Result<StoreReply, Unanswered> {
-        if self.generation.refuses_writes() {
+        if self.refuses_writes.load(Ordering::Relaxed) {
             return Err(Unanswered);
         }
         let reply = self.ask(request, now).await?;
@@ -249,16 +253,23 @@ impl<S: SessionStore> Inner<S> {
         Ok(reply)
     }
 
+    /// Whether a write goes to the store at once. Not if one of the same session is queued: they have
+    /// an order.
+    fn may_write_through(&self, key: &SessionKey) -> bool {
+        self.settings().mode == WriteMode::Through && !self.queue.lock().holds(key)
+    }
+
     /// Writes through, if that is the mode and the store answers. Who has the session now.
-    async fn write_through(&self, key: &SessionKey, verb: Verb, now: Instant) -> Option<BackendId> {
-        if self.is_behind() {
+    async fn write_through(
+        &self,
+        key: &SessionKey,
+        verb: Verb,
+        wanted: BackendId,
+        now: Instant,
+    ) -> Option<BackendId> {
+        if !self.may_write_through(key) {
             return None;
         }
-        let wanted = match verb {
-            Verb::Bind { backend, .. } => backend,
-            Verb::Move { to, .. } => to,
-            Verb::Get | Verb::Drop => return None,
-        };
         let reply = self.ask_to_write(StoreRequest { key: *key, verb }, now).await.ok()?;
         let held = reply.held?;
         if held.backend != wanted {
@@ -274,7 +285,9 @@ impl<S: SessionStore> Inner<S> {
     fn bind_locally(&self, key: &SessionKey, backend: BackendId, now: Instant) -> BackendId {
         let mut queue = self.queue.lock();
         let winner = self.local.bind(key, backend, now);
-        self.queue_up(key, Pending::Bind { backend: winner, since: now }, now, &mut queue);
+        let pushed = queue.push(*key, Pending::Bind { backend: winner, since: now });
+        drop(queue);
+        self.queued(pushed, now);
         winner
     }
 
@@ -288,41 +301,48 @@ impl<S: SessionStore> Inner<S> {
         let mut queue = self.queue.lock();
         let winner = self.local.rebind(key, from, to, now);
         if winner == to {
-            self.queue_up(key, Pending::Move { from, to, since: now }, now, &mut queue);
+            let pushed = queue.push(*key, Pending::Move { from, to, since: now });
+            drop(queue);
+            self.queued(pushed, now);
         }
         winner
+    }
+
+    fn forget(&self, key: &SessionKey, now: Instant) {
+        let _ = self.local.unbind_session(key, now);
+        self.fresh.clear(key);
     }
 
     /// What the store said of a session that was looked up.
     fn hear(&self, key: &SessionKey, reply: &StoreReply) -> Option<BackendId> {
         let mut queue = self.queue.lock();
         let now = self.clock.now();
-        if queue.holds(key) {
-            // It was changed here while the store answered.
-            return self.counted(self.local.lookup(key, now));
-        }
-        if let Some(held) = reply.held {
+        if let Some(held) = reply.held.filter(|_| !queue.holds(key)) {
             follow(&self.local, key, held, now);
             self.fresh.mark(key, now);
             self.tallies.hits_remote.count();
             return Some(held.backend);
         }
         let local = self.local.lookup(key, now);
-        if let Some(backend) = local {
-            let lost = self.generation.lost(now);
-            if lost.is_some_and(|lost| !self.fresh.is_marked_since(key, lost)) {
-                self.queue_up(key, Pending::Bind { backend, since: now }, now, &mut queue);
-                self.tallies.reseeded.count();
-                return self.counted(local);
-            }
+        let Some(backend) = local.filter(|_| !queue.holds(key)) else {
+            // Nobody knows it, or it was changed here while the store answered.
+            return self.counted(local);
+        };
+        let lost = self.generation.lost(now);
+        if lost.is_none_or(|lost| self.fresh.is_marked_since(key, lost)) {
             // It has ended elsewhere.
-            let _ = self.local.unbind_session(key, now);
+            self.forget(key, now);
+            return self.counted(None);
         }
-        self.counted(None)
+        let pushed = queue.push(*key, Pending::Bind { backend, since: now });
+        drop(queue);
+        self.tallies.reseeded.count();
+        self.queued(pushed, now);
+        self.counted(local)
     }
 
-    fn queue_up(&self, key: &SessionKey, pending: Pending, now: Instant, queue: &mut Queue) {
-        let pushed = queue.push(*key, pending);
+    /// A write was queued. Called without a lock: the observer may ask back.
+    fn queued(&self, pushed: Pushed, now: Instant) {
         if pushed.dropped {
             self.tallies.dropped.count();
             // The store never hears of it, and its not knowing it says nothing.
@@ -339,7 +359,7 @@ impl<S: SessionStore> Inner<S> {
         if reply.was_malformed {
             self.tallies.malformed.count();
         }
-        if self.generation.hear(reply.generation, self.clock.now()) {
+        if self.generation.hear(reply.generation, reply.connection, self.clock.now()) {
             self.tell(&StoreNotice::DataLost);
         }
     }
@@ -355,7 +375,7 @@ impl<S: SessionStore> Inner<S> {
     }
 
     fn refuses_writes(&self, error: &StoreError) {
-        if self.generation.set_refuses_writes(true) {
+        if !self.refuses_writes.swap(true, Ordering::Relaxed) {
             self.tell(&StoreNotice::WritesRefused { because: error.clone() });
         }
     }

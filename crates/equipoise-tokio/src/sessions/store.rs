@@ -69,6 +69,9 @@ pub struct StoreReply {
     pub held: Option<Held>,
     /// A number that changes when the store has lost what it held. `None` if it can't tell.
     pub generation: Option<u64>,
+    /// A number that grows with each new connection, behind which there may be a server that does not
+    /// know all that another one has answered. 0 where there are none.
+    pub connection: u64,
     /// Whether the store held something under the session's key that is no session. It counts as
     /// nothing, and the next write replaces it.
     pub was_malformed: bool,

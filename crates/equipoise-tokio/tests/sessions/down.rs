@@ -5,7 +5,7 @@ use std::time::Duration;
 use equipoise_tokio::sessions::{StoreNotice, WriteMode};
 
 use crate::support::{
-    Balancer, MARGIN, MS, Redis, Timeline, backend, config, key, name, timed, until,
+    Balancer, MARGIN, MS, Redis, Timeline, backend, config, key, name, timed, until, wary,
 };
 
 const LIMIT: Duration = Duration::from_millis(50);
@@ -53,7 +53,7 @@ async fn assert_costs_nothing(timeline: &Timeline, balancer: &Balancer, first: u
 async fn killed_and_started_empty_it_is_filled_again() {
     let Some(mut redis) = Redis::start() else { return };
     let timeline = Timeline::start("kill -9, empty");
-    let one = Balancer::up("one", &timeline, &redis, config().trust(0 * MS)).await;
+    let one = Balancer::up("one", &timeline, &redis, wary()).await;
     for session in 0..100 {
         assert_eq!(one.pin(session, 1).await, backend(1));
     }
@@ -91,8 +91,8 @@ async fn killed_and_started_empty_it_is_filled_again() {
 async fn started_with_its_data_it_overrules_what_was_pinned_meanwhile() {
     let Some(mut redis) = Redis::start() else { return };
     let timeline = Timeline::start("kill -9, data");
-    let one = Balancer::up("one", &timeline, &redis, config().trust(0 * MS)).await;
-    let other = Balancer::up("other", &timeline, &redis, config().trust(0 * MS)).await;
+    let one = Balancer::up("one", &timeline, &redis, wary()).await;
+    let other = Balancer::up("other", &timeline, &redis, wary()).await;
     // The other balancer has never heard of these.
     for session in 0..50 {
         one.pin(session, 1).await;
@@ -137,7 +137,7 @@ async fn stopped_it_costs_a_few_requests_the_time_limit_and_the_others_nothing()
     for mode in [WriteMode::Through, WriteMode::Behind] {
         redis.command("FLUSHALL");
         let timeline = Timeline::start("SIGSTOP");
-        let one = Balancer::up("one", &timeline, &redis, config().trust(0 * MS).mode(mode)).await;
+        let one = Balancer::up("one", &timeline, &redis, wary().mode(mode)).await;
         assert_eq!(one.pin(0, 1).await, backend(1));
         one.until_written().await;
         redis.signal("STOP");
@@ -167,7 +167,7 @@ async fn stopped_it_costs_a_few_requests_the_time_limit_and_the_others_nothing()
 async fn paused_it_holds_nobody_up_beyond_the_limit() {
     let Some(redis) = Redis::start() else { return };
     let timeline = Timeline::start("CLIENT PAUSE");
-    let one = Balancer::up("one", &timeline, &redis, config().trust(0 * MS)).await;
+    let one = Balancer::up("one", &timeline, &redis, wary()).await;
     one.pin(0, 1).await;
     redis.order("CLIENT PAUSE 600 ALL");
     timeline.say("CLIENT PAUSE 600");
@@ -196,8 +196,8 @@ async fn paused_it_holds_nobody_up_beyond_the_limit() {
 async fn flushed_it_is_filled_again_by_those_that_ask() {
     let Some(redis) = Redis::start() else { return };
     let timeline = Timeline::start("FLUSHALL");
-    let one = Balancer::up("one", &timeline, &redis, config().trust(0 * MS)).await;
-    let other = Balancer::up("other", &timeline, &redis, config().trust(0 * MS)).await;
+    let one = Balancer::up("one", &timeline, &redis, wary()).await;
+    let other = Balancer::up("other", &timeline, &redis, wary()).await;
     for session in 0..20 {
         one.pin(session, 1).await;
         assert_eq!(other.find(session).await, Some(backend(1)));
@@ -230,7 +230,7 @@ async fn flushed_it_is_filled_again_by_those_that_ask() {
 async fn a_queue_that_is_full_drops_the_oldest_and_no_session_is_lost_here() {
     let Some(mut redis) = Redis::start() else { return };
     let timeline = Timeline::start("queue of 100");
-    let small = config().trust(0 * MS).queue(100);
+    let small = wary().queue(100);
     let one = Balancer::up("one", &timeline, &redis, small).await;
     redis.kill();
     timeline.say("redis-server is killed");

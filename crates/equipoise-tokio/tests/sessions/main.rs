@@ -5,6 +5,7 @@
 mod cost;
 mod down;
 mod hostile;
+mod model;
 mod races;
 mod refusing;
 mod store;

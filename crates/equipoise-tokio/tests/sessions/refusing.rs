@@ -3,14 +3,14 @@
 use equipoise_tokio::sessions::StoreNotice;
 
 use crate::support::{
-    Balancer, MS, Redis, Timeline, backend, config, free_address, store, timed, until,
+    Balancer, MS, Redis, Timeline, backend, config, free_address, store, timed, until, wary,
 };
 
 /// Redis refuses writes after `refuse` and takes them again after `accept`.
 async fn refuse_and_accept(title: &'static str, code: &str, refuse: &str, accept: &str) {
     let Some(redis) = Redis::start() else { return };
     let timeline = Timeline::start(title);
-    let one = Balancer::up("one", &timeline, &redis, config().trust(0 * MS)).await;
+    let one = Balancer::up("one", &timeline, &redis, wary()).await;
     for session in 0..10 {
         one.pin(session, 1).await;
     }

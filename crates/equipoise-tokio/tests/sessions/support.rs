@@ -306,6 +306,11 @@ pub(crate) fn config() -> SharedBuilder {
     SharedConfig::builder()
 }
 
+/// Each lookup asks Redis.
+pub(crate) fn wary() -> SharedBuilder {
+    config().trust(Duration::ZERO)
+}
+
 /// Waits until it is so.
 #[track_caller]
 pub(crate) fn until(

@@ -24,7 +24,10 @@ pub(super) fn digest(answer: Value) -> Result<Arc<str>, StoreError> {
 
 /// One answer of the script. An error of Redis is about this request alone; an answer of another
 /// form means that it is not the script that answers.
-pub(super) fn sense(value: Value) -> Result<Result<StoreReply, StoreError>, StoreError> {
+pub(super) fn sense(
+    value: Value,
+    connection: u64,
+) -> Result<Result<StoreReply, StoreError>, StoreError> {
     let fields = match value {
         Value::ServerError(error) => return Ok(Err(self::error(&error.into()))),
         Value::Array(fields) => fields,
@@ -47,7 +50,8 @@ pub(super) fn sense(value: Value) -> Result<Result<StoreReply, StoreError>, Stor
         Some(Held { backend: BackendId::new(id), age: Duration::from_millis(age) })
     };
     let generation = std::str::from_utf8(generation).ok().and_then(|text| text.parse().ok());
-    Ok(Ok(StoreReply { held, generation, was_malformed: *was_malformed == 1 }))
+    let was_malformed = *was_malformed == 1;
+    Ok(Ok(StoreReply { held, generation, connection, was_malformed }))
 }
 
 fn hex(digits: &[u8]) -> Option<u64> {

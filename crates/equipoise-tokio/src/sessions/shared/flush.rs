@@ -1,5 +1,6 @@
 //! The task: it writes what is queued, and tries a store that is down.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use equipoise_core::BackendId;
@@ -119,7 +120,7 @@ impl<S: SessionStore> Inner<S> {
 
     async fn write_batch(&self) -> Result<Written, StoreError> {
         let _alone = self.flushing.lock().await;
-        let most = if self.generation.refuses_writes() { 1 } else { BATCH };
+        let most = if self.refuses_writes.load(Ordering::Relaxed) { 1 } else { BATCH };
         let requests = self.queue.lock().take(most, self.clock.now());
         let batch = Batch { inner: self, requests: &requests };
         if requests.is_empty() {
@@ -143,7 +144,7 @@ impl<S: SessionStore> Inner<S> {
             }
         }
         drop(batch);
-        if written.refused == 0 && self.generation.set_refuses_writes(false) {
+        if written.refused == 0 && self.refuses_writes.swap(false, Ordering::Relaxed) {
             self.tell(&StoreNotice::WritesAccepted);
         }
         Ok(written)
@@ -160,7 +161,7 @@ impl<S: SessionStore> Inner<S> {
         let now = self.clock.now();
         let Some(held) = reply.held else {
             // It is older than sessions may get.
-            let _ = self.local.unbind_session(&request.key, now);
+            self.forget(&request.key, now);
             return false;
         };
         follow(&self.local, &request.key, held, now);
