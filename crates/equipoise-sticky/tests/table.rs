@@ -320,7 +320,7 @@ fn ten_thousand_backends_come_and_go() {
 
 #[test]
 fn a_cap_in_bytes_is_one_on_growth() {
-    let cap = 400_000;
+    let cap = 480_000;
     let config = TableConfig::builder().idle(MINUTE).max_bytes(cap).build().unwrap();
     let mut table = Table::new(&config);
     for number in 0..100_000 {
@@ -328,7 +328,7 @@ fn a_cap_in_bytes_is_one_on_growth() {
         assert!(table.bytes() <= cap);
         assert!(table.lookup(&key(number), at(0.0)).is_some());
     }
-    // It doubles, and has both tables for a moment: 8,192 buckets and not 16,384.
+    // 8,192 buckets are 7 in 8 of that, with what clears their marks; they hold 7,168 sessions.
     assert!((5_500..7_200).contains(&table.len()), "{}", table.len());
 }
 

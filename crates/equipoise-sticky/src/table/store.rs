@@ -379,13 +379,14 @@ impl Store {
             return true;
         }
         let more = 2 * buckets;
-        // The old one is there for a moment, and later what clears the marks takes a bit more.
-        let (kept, moment) = (bytes_of(more), capacity_of(more) * size_of::<Entry>());
-        if more > self.max_buckets || !common.room.take_bytes(kept + moment) {
+        // For a moment the old one is there, too; and what clears the marks later takes a bit more.
+        let (old, new, moment) =
+            (bytes_of(buckets), bytes_of(more), capacity_of(more) * size_of::<Entry>());
+        if more > self.max_buckets || !common.room.take_bytes(new + moment - old) {
             return false;
         }
         self.sessions.reserve(capacity_of(more) - len, hash);
-        common.room.give_back_bytes(bytes_of(buckets) + moment);
+        common.room.give_back_bytes(moment);
         true
     }
 
