@@ -203,16 +203,21 @@ fn a_full_table_lets_new_sessions_in_and_keeps_those_in_use() {
         table.bind(&key(number), backend(0), at(0.0));
     }
     for number in 10..1_000 {
-        let now = at(number as f64);
+        let now = at(number as f64 / 10.0);
         for busy in 0..10 {
-            assert_eq!(table.lookup(&key(busy), now), Some(backend(0)), "{busy} at {number}");
+            assert_eq!(
+                table.lookup(&key(busy), now),
+                Some(backend(0)),
+                "{busy} at {number} {} {:?}",
+                table.len(),
+                table.counters()
+            );
         }
         assert_eq!(table.bind(&key(number), backend(1), now), backend(1));
         assert_eq!(table.lookup(&key(number), now), Some(backend(1)));
         assert!(table.len() <= 100);
     }
-    // The idle time is a minute, so of the hundred places some are free.
-    assert!(table.len() > 60);
+    assert!(table.counters().evicted > 800, "{:?}", table.counters());
 }
 
 #[test]
@@ -315,7 +320,7 @@ fn ten_thousand_backends_come_and_go() {
 
 #[test]
 fn a_cap_in_bytes_is_one_on_growth() {
-    let cap = 400_000;
+    let cap = 480_000;
     let config = TableConfig::builder().idle(MINUTE).max_bytes(cap).build().unwrap();
     let mut table = Table::new(&config);
     for number in 0..100_000 {
@@ -323,7 +328,7 @@ fn a_cap_in_bytes_is_one_on_growth() {
         assert!(table.bytes() <= cap);
         assert!(table.lookup(&key(number), at(0.0)).is_some());
     }
-    // It doubles, and has both tables for a moment: 8,192 buckets and not 16,384.
+    // 8,192 buckets are 7 in 8 of that, with what clears their marks; they hold 7,168 sessions.
     assert!((5_500..7_200).contains(&table.len()), "{}", table.len());
 }
 

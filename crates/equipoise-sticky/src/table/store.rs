@@ -1,5 +1,7 @@
 //! The sessions themselves: one hash table, alone in a `Table` and one of many in a `ShardedTable`.
 
+use alloc::vec::Vec;
+
 use equipoise_core::{BackendId, Rng};
 use hashbrown::HashTable;
 
@@ -346,32 +348,63 @@ impl Store {
 
     /// Puts a session that is not here into the table, for which there is room.
     fn insert(&mut self, common: &Common, journal: &mut impl Record, entry: Entry, at: Moment) {
-        if self.sessions.len() == self.sessions.capacity() && !self.grow(common) {
-            // What was removed may leave a mark behind that counts as full. Seven in ten do not where
-            // seven buckets in eight are full.
-            while self.sessions.len() == self.sessions.capacity() && self.evict(common, journal, at)
-            {
-                common.room.give_back(1);
+        if self.is_filled() && !self.grow(common) {
+            // Sessions that were removed leave marks, which count as full.
+            let most = capacity_of(self.sessions.num_buckets()) / 16 * 15;
+            self.evict_to(common, journal, at, most);
+            if self.is_filled() && !self.clear_marks(common) {
+                // With less than half of the sessions that fit, marks are cleared in place.
+                self.evict_to(common, journal, at, most / 2);
             }
         }
         self.sessions.insert_unique(hash(&entry), entry, hash);
     }
 
-    /// Makes the table larger, or clears its marks. `false` if it must not grow.
+    /// Whether one more session makes the hash table grow.
+    fn is_filled(&self) -> bool {
+        self.sessions.len() == self.sessions.capacity()
+    }
+
+    fn evict_to(&mut self, common: &Common, journal: &mut impl Record, at: Moment, most: usize) {
+        while self.is_filled() && self.sessions.len() > most && self.evict(common, journal, at) {
+            common.room.give_back(1);
+        }
+    }
+
+    /// Doubles the hash table, or clears its marks. `false` if it must not grow.
     fn grow(&mut self, common: &Common) -> bool {
         let (len, buckets) = (self.sessions.len(), self.sessions.num_buckets());
-        // Half full and no room: it is full of marks, and they are cleared in place.
         if len < capacity_of(buckets) / 2 {
             self.sessions.reserve(1, hash);
             return true;
         }
         let more = 2 * buckets;
-        let wanted = bytes_of(more);
-        if more > self.max_buckets || !common.room.take_bytes(wanted) {
+        // For a moment the old one is there, too; and what clears the marks later takes a bit more.
+        let (old, new, moment) =
+            (bytes_of(buckets), bytes_of(more), capacity_of(more) * size_of::<Entry>());
+        if more > self.max_buckets || !common.room.take_bytes(new + moment - old) {
             return false;
         }
         self.sessions.reserve(capacity_of(more) - len, hash);
-        common.room.give_back_bytes(bytes_of(buckets));
+        common.room.give_back_bytes(moment);
+        true
+    }
+
+    /// Clears the marks. `false` if there is no room to do it.
+    ///
+    /// hashbrown would do it in place for a hash table that is less than half full, and double a fuller
+    /// one; so all sessions are taken out and put back.
+    fn clear_marks(&mut self, common: &Common) -> bool {
+        let bytes = self.sessions.len() * size_of::<Entry>();
+        if !common.room.take_bytes(bytes) {
+            return false;
+        }
+        let mut entries = Vec::with_capacity(self.sessions.len());
+        entries.extend(self.sessions.drain());
+        for entry in entries {
+            self.sessions.insert_unique(hash(&entry), entry, hash);
+        }
+        common.room.give_back_bytes(bytes);
         true
     }
 
