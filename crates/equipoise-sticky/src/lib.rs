@@ -8,4 +8,17 @@ extern crate std;
 
 #[cfg(feature = "affinity")]
 pub mod affinity;
+mod key;
+mod primitive;
+#[cfg(feature = "std")]
+mod sharded;
 pub mod surplus;
+mod table;
+
+pub use key::{SessionHasher, SessionKey};
+#[cfg(feature = "std")]
+pub use sharded::ShardedTable;
+pub use table::{
+    Counters, Delta, Deltas, Found, Imported, Removal, Session, Swept, Table, TableBuilder,
+    TableConfig, TableConfigError,
+};
