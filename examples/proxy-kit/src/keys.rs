@@ -86,6 +86,17 @@ impl From<&str> for Secret {
     }
 }
 
+impl Secret {
+    /// What one has to be.
+    pub(crate) const WANTED: &str =
+        "not a text of 32 hexadecimal digits, as `openssl rand -hex 16` makes";
+
+    /// Its bytes, if it is one.
+    pub(crate) const fn bytes(self) -> Option<[u8; 16]> {
+        self.0
+    }
+}
+
 impl Written<'_> {
     /// Checks it against the policy, which picks by a key or does not, and against what the proxy
     /// sees.
@@ -140,8 +151,7 @@ impl Written<'_> {
             None => None,
             Some(Secret(Some(secret))) => Some(KeyHasher::new(secret)),
             Some(Secret(None)) => {
-                let wanted = "not a text of 32 hexadecimal digits, as `openssl rand -hex 16` makes";
-                return wrong("secret", wanted.to_owned());
+                return wrong("secret", Secret::WANTED.to_owned());
             }
         };
         Ok(Some(KeySettings { spec, hash: Hash::Secret(hasher) }))

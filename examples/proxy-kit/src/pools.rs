@@ -25,6 +25,7 @@ use crate::connect::Backend;
 use crate::keys::{KeySettings, PoolKey};
 use crate::observer::{Connections, HealthLog};
 use crate::settings::PoolSettings;
+use crate::sticky::{Sticky, StickySettings};
 
 /// A pool of `B`, and what it is called.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct NamedPool<B> {
     pub name: String,
     /// The key that it picks by, if it does.
     pub key: Option<PoolKey>,
+    /// How it keeps a session's requests together, if it does.
+    pub sticky: Option<Arc<Sticky>>,
     control: Controller<B, BoxPolicy>,
     clock: Monotonic,
     settings: PoolSettings,
@@ -85,6 +88,8 @@ impl<B: Connections> NamedPool<B> {
         let policy = policy(settings).map_err(|error| {
             StartError::new(field, format!("not for `{}`: {error}", settings.policy()))
         })?;
+        let start = |sticky: &StickySettings| sticky.start(settings.name(), clock, seed);
+        let sticky = settings.sticky().map(start);
         let health = settings.health();
         let log = HealthLog { pool: settings.name().to_owned(), close: health.close };
         let control = Controller::new(policy, seed, control_settings(settings), clock, log);
@@ -96,6 +101,7 @@ impl<B: Connections> NamedPool<B> {
         Ok(Self {
             name: settings.name().to_owned(),
             key: settings.key().map(KeySettings::start).transpose()?,
+            sticky: sticky.transpose()?.map(Arc::new),
             control,
             clock,
             settings: settings.clone(),
@@ -116,6 +122,9 @@ impl<B: Connections> NamedPool<B> {
     ) -> Result<(), StartError> {
         let control = self.control.clone();
         tokio::spawn(async move { control.run().await });
+        if let Some(sticky) = self.sticky.clone() {
+            tokio::spawn(async move { sticky.keep().await });
+        }
         if let Some(discovery) = self.settings.discovery() {
             let (control, source) = (self.control.clone(), discovery.source()?);
             let settings = self.settings.clone();
