@@ -52,16 +52,16 @@ impl Link {
     }
 
     /// A place for a request; `Err` while it is down, or if too many wait already.
-    pub(super) fn enter(&self, now: Instant) -> Result<Ticket<'_>, IsDown> {
+    pub(super) fn enter(&self, now: Instant) -> Result<Ticket<'_>, NoPlace> {
         if !self.is_up() {
-            return Err(IsDown(true));
+            return Err(NoPlace::Down);
         }
         let mut state = self.state.lock();
         // It may have gone down meanwhile, and then this would be its trial.
         if state.breaker.state() != BreakerState::Closed {
-            return Err(IsDown(true));
+            return Err(NoPlace::Down);
         }
-        let permit = state.breaker.try_acquire(&self.config, now).map_err(|_| IsDown(false))?;
+        let permit = state.breaker.try_acquire(&self.config, now).map_err(|_| NoPlace::Full)?;
         Ok(Ticket { link: self, permit: Some(permit) })
     }
 
@@ -77,8 +77,14 @@ impl Link {
     }
 }
 
-/// Why there is no place: it is down, or too many wait.
-pub(super) struct IsDown(pub(super) bool);
+/// Why there is no place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NoPlace {
+    /// The store is down.
+    Down,
+    /// Too many wait for it.
+    Full,
+}
 
 /// A place at the store, given back when it is dropped.
 pub(super) struct Ticket<'a> {

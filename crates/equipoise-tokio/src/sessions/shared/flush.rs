@@ -7,8 +7,11 @@ use equipoise_core::BackendId;
 use equipoise_sticky::SessionKey;
 use tokio::time::{sleep, timeout};
 
+use super::inner::no_reply;
 use super::local::follow;
-use super::{Change, Inner, SharedSessions, StoreNotice, Ticket, no_reply};
+use super::{Inner, SharedSessions};
+use crate::sessions::counters::StoreNotice;
+use crate::sessions::link::{Change, Ticket};
 use crate::sessions::store::{SessionStore, StoreError, StoreReply, StoreRequest, Verb};
 
 /// The most writes in one round trip.
@@ -144,6 +147,8 @@ impl<S: SessionStore> Inner<S> {
             }
         }
         drop(batch);
+        // One that is refused for its own sake holds up no other.
+        self.queue.lock().last(written.refused);
         if written.refused == 0 && self.refuses_writes.swap(false, Ordering::Relaxed) {
             self.tell(&StoreNotice::WritesAccepted);
         }
