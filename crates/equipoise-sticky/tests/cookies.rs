@@ -281,7 +281,7 @@ proptest! {
         rest.drain(..rest.iter().take_while(|byte| is_blank(byte)).count());
         let expected = if !parts.iter().any(|part| part.0) {
             Edit::Kept
-        } else if rest.iter().all(|byte| is_blank(byte)) {
+        } else if rest.iter().all(is_blank) {
             Edit::Dropped
         } else {
             Edit::Changed(rest.clone())
