@@ -16,8 +16,10 @@ pub(super) enum Pending {
 }
 
 impl Pending {
-    /// One write that does what both did, the earlier one first. The store may have done the
-    /// earlier one already.
+    /// One write that does what both did, the earlier one first, whether the store has done none or
+    /// both of them. If it has done the earlier one alone, and its answer was lost, and that was a
+    /// move, then it stays with that: all follow, and a request that finds this backend out moves
+    /// the session again.
     fn then(self, later: Self) -> Self {
         match (self, later) {
             (
@@ -133,5 +135,150 @@ impl Queue {
             self.waiting.insert(key, earlier);
             self.order.push_front(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: BackendId = BackendId::new(1);
+    const B: BackendId = BackendId::new(2);
+    const C: BackendId = BackendId::new(3);
+
+    fn key(number: u8) -> SessionKey {
+        SessionKey::from_bytes([number; 16])
+    }
+
+    fn bind(backend: BackendId) -> Pending {
+        Pending::Bind { backend, since: Instant::ZERO }
+    }
+
+    fn shift(from: BackendId, to: BackendId) -> Pending {
+        Pending::Move { from, to, since: Instant::ZERO }
+    }
+
+    /// What a store makes of a write.
+    fn write(held: Option<BackendId>, pending: Pending) -> Option<BackendId> {
+        match pending {
+            Pending::Bind { backend, .. } => held.or(Some(backend)),
+            Pending::Move { from, to, .. } if held.is_none_or(|held| held == from) => Some(to),
+            Pending::Move { .. } => held,
+            Pending::Drop => None,
+        }
+    }
+
+    /// What may happen to a session here that is with `held`.
+    fn changes(held: Option<BackendId>) -> Vec<Pending> {
+        let all = [A, B, C];
+        match held {
+            None => all.map(bind).into(),
+            Some(held) => {
+                let others = all.into_iter().filter(|other| *other != held);
+                others.map(|to| shift(held, to)).chain([bind(held), Pending::Drop]).collect()
+            }
+        }
+    }
+
+    /// Every run of changes up to this length, from this state.
+    fn runs(held: Option<BackendId>, length: usize) -> Vec<Vec<Pending>> {
+        let mut runs = vec![vec![]];
+        if length > 0 {
+            for change in changes(held) {
+                for mut rest in runs_after(held, change, length) {
+                    rest.insert(0, change);
+                    runs.push(rest);
+                }
+            }
+        }
+        runs
+    }
+
+    fn runs_after(held: Option<BackendId>, change: Pending, length: usize) -> Vec<Vec<Pending>> {
+        // One that was ended and pinned again is another session; see the next test.
+        if change == Pending::Drop { vec![vec![]] } else { runs(write(held, change), length - 1) }
+    }
+
+    #[test]
+    fn one_write_does_what_several_did_whether_the_store_has_done_them_or_not() {
+        let mut tested = 0;
+        for start in [None, Some(A)] {
+            for run in runs(start, 4).into_iter().filter(|run| !run.is_empty()) {
+                let expected = run.iter().copied().fold(start, write);
+                let merged = run.iter().copied().reduce(Pending::then).unwrap();
+                let is_pinned_first = matches!(run[0], Pending::Bind { .. });
+                for done in [0, usize::from(is_pinned_first), run.len()] {
+                    let held = run[..done].iter().copied().fold(start, write);
+                    assert_eq!(write(held, merged), expected, "{run:?}, {done} done: {merged:?}");
+                    tested += 1;
+                }
+            }
+        }
+        assert!(tested > 500, "{tested}");
+    }
+
+    #[test]
+    fn one_that_was_ended_and_pinned_again_is_with_whom_the_store_says() {
+        assert_eq!(Pending::Drop.then(bind(B)), bind(B));
+        assert_eq!(write(Some(A), bind(B)), Some(A));
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_one_that_comes_again_keeps_its_place() {
+        let mut queue = Queue::new(10);
+        for number in [1, 2, 3, 1] {
+            queue.push(key(number), bind(A));
+        }
+        queue.push(key(2), shift(A, B));
+        let taken = |queue: &mut Queue| -> Vec<_> {
+            queue.take(2, Instant::ZERO).into_iter().map(|request| request.key).collect()
+        };
+        assert_eq!(taken(&mut queue), [key(1), key(2)]);
+        assert!(queue.holds(&key(2)) && queue.len() == 3);
+        assert!(queue.done(&key(1)) && !queue.holds(&key(1)));
+        queue.put_back(key(2));
+        assert_eq!(taken(&mut queue), [key(2), key(3)]);
+    }
+
+    #[test]
+    fn what_comes_while_a_write_is_on_its_way_goes_after_it() {
+        let mut queue = Queue::new(10);
+        queue.push(key(1), bind(A));
+        assert_eq!(queue.take(9, Instant::ZERO).len(), 1);
+        queue.push(key(1), shift(A, B));
+        assert!(!queue.done(&key(1)), "more is to be written");
+        assert_eq!(queue.take(9, Instant::ZERO)[0].verb, shift(A, B).verb(Instant::ZERO));
+        queue.push(key(1), shift(B, C));
+        queue.put_back(key(1));
+        assert_eq!(queue.take(9, Instant::ZERO)[0].verb, shift(A, C).verb(Instant::ZERO));
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_oldest_and_says_so_once() {
+        let mut queue = Queue::new(2);
+        let pushed = |dropped, is_first| Pushed { dropped, is_first };
+        assert_eq!(queue.push(key(1), bind(A)), pushed(false, false));
+        assert_eq!(queue.push(key(2), bind(A)), pushed(false, false));
+        assert_eq!(queue.push(key(2), shift(A, B)), pushed(false, false));
+        assert_eq!(queue.push(key(3), bind(A)), pushed(true, true));
+        assert_eq!(queue.push(key(4), bind(A)), pushed(true, false));
+        assert!(!queue.holds(&key(1)) && !queue.holds(&key(2)) && queue.len() == 2);
+        assert_eq!(queue.take(9, Instant::ZERO).len(), 2);
+        assert_eq!(queue.push(key(5), bind(A)), pushed(true, false), "all are on their way");
+        assert!(!queue.holds(&key(5)));
+        queue.done(&key(3));
+        queue.done(&key(4));
+        queue.push(key(6), bind(A));
+        queue.push(key(7), bind(A));
+        assert_eq!(queue.push(key(8), bind(A)), pushed(true, true), "it was empty meanwhile");
+    }
+
+    #[test]
+    fn a_write_that_waits_ages() {
+        let mut queue = Queue::new(1);
+        let age = std::time::Duration::from_secs(3);
+        queue.push(key(1), bind(A));
+        let taken = queue.take(1, Instant::ZERO + age);
+        assert_eq!(taken[0].verb, Verb::Bind { backend: A, age });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use equipoise_sticky::TableConfig;
 use equipoise_tokio::sessions::{StoreNotice, WriteMode};
 
 use crate::support::{
@@ -137,7 +138,7 @@ async fn stopped_it_costs_a_few_requests_the_time_limit_and_the_others_nothing()
     for mode in [WriteMode::Through, WriteMode::Behind] {
         redis.command("FLUSHALL");
         let timeline = Timeline::start("SIGSTOP");
-        let one = Balancer::up("one", &timeline, &redis, wary().mode(mode)).await;
+        let one = Balancer::up("one", &timeline, &redis, wary().time_limit(LIMIT).mode(mode)).await;
         assert_eq!(one.pin(0, 1).await, backend(1));
         one.until_written().await;
         redis.signal("STOP");
@@ -159,7 +160,7 @@ async fn stopped_it_costs_a_few_requests_the_time_limit_and_the_others_nothing()
             assert_eq!(redis.backend(session), Some(backend(to)));
         }
         assert_eq!(redis.number("DBSIZE"), 1_003, "1002 sessions, and the generation");
-        assert_eq!(one.told(is_up), 2, "at the start, and after it was stopped");
+        assert!(one.told(is_up) >= 2, "at the start, and after it was stopped");
     }
 }
 
@@ -167,7 +168,7 @@ async fn stopped_it_costs_a_few_requests_the_time_limit_and_the_others_nothing()
 async fn paused_it_holds_nobody_up_beyond_the_limit() {
     let Some(redis) = Redis::start() else { return };
     let timeline = Timeline::start("CLIENT PAUSE");
-    let one = Balancer::up("one", &timeline, &redis, wary()).await;
+    let one = Balancer::up("one", &timeline, &redis, wary().time_limit(LIMIT)).await;
     one.pin(0, 1).await;
     redis.order("CLIENT PAUSE 600 ALL");
     timeline.say("CLIENT PAUSE 600");
@@ -275,4 +276,58 @@ async fn a_store_that_is_down_from_the_start_is_found_when_it_comes() {
     one.until_written().await;
     assert_eq!(redis.backend(0), Some(backend(1)));
     assert_eq!(one.told(is_down), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restarted_with_older_data_between_two_requests_no_session_is_lost() {
+    let Some(mut redis) = Redis::start() else { return };
+    let timeline = Timeline::start("older data");
+    let one = Balancer::up("one", &timeline, &redis, wary()).await;
+    for session in 0..20 {
+        one.pin(session, 1).await;
+        if session == 9 {
+            assert_eq!(redis.command("SAVE"), "+OK");
+        }
+    }
+    tokio::time::sleep(2 * MS).await;
+    redis.kill();
+    redis.start_again();
+    timeline.say("redis-server was killed and started; it has 10 of 20 sessions");
+    assert_eq!((redis.backend(9), redis.backend(10)), (Some(backend(1)), None));
+    for session in 0..20 {
+        assert_eq!(one.find(session).await, Some(backend(1)), "session {session}");
+    }
+    one.until_written().await;
+    timeline.say("all 20 have asked, and are in it");
+    assert_eq!(redis.number("DBSIZE"), 21);
+    let counters = one.counters();
+    assert_eq!((one.told(is_down), counters.failures, counters.reseeded), (0, 0, 10));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lifetime_holds_on_a_balancer_that_heard_of_the_session_late_and_lost_redis() {
+    let Some(mut redis) = Redis::start() else { return };
+    let timeline = Timeline::start("lifetime");
+    let lifetime = 1_500 * MS;
+    let table = TableConfig::builder().idle(1_000 * MS).lifetime(lifetime);
+    let start = |name| Balancer::with_table(name, &timeline, redis.store(), wary(), table.clone());
+    let (one, other) = (start("one"), start("other"));
+    one.until_up().await;
+    other.until_up().await;
+    let before = tokio::time::Instant::now();
+    assert_eq!(one.pin(7, 1).await, backend(1));
+    let pinned = tokio::time::Instant::now();
+    while pinned.elapsed() < 700 * MS {
+        assert_eq!(one.find(7).await, Some(backend(1)));
+        tokio::time::sleep(20 * MS).await;
+    }
+    assert_eq!(other.find(7).await, Some(backend(1)));
+    redis.kill();
+    timeline.say("the other has heard of a session that is 700 ms old; redis-server is killed");
+    while other.find(7).await.is_some() {
+        assert!(before.elapsed() < lifetime + 400 * MS, "{:?}", before.elapsed());
+        tokio::time::sleep(10 * MS).await;
+    }
+    timeline.say(format!("it has ended, {:?} after it was pinned", pinned.elapsed()));
+    assert!(before.elapsed() > lifetime - 200 * MS, "{:?}", before.elapsed());
 }

@@ -44,6 +44,11 @@ struct World {
 struct Memory(Arc<Mutex<World>>);
 
 impl Memory {
+    fn well() -> Self {
+        let world = World { held: BTreeMap::new(), generation: 1, mood: Mood::Well };
+        Self(Arc::new(Mutex::new(world)))
+    }
+
     fn step(&self, request: &StoreRequest) -> Result<StoreReply, StoreError> {
         let World { held, generation, mood } = &mut *self.0.lock();
         if *mood == Mood::Full && request.verb != Verb::Get {
@@ -131,8 +136,7 @@ async fn settle(both: &[Sessions]) {
 
 async fn run(seed: u64) -> u64 {
     let mut rng = Rng::seeded(seed);
-    let world = World { held: BTreeMap::new(), generation: 1, mood: Mood::Well };
-    let memory = Memory(Arc::new(Mutex::new(world)));
+    let memory = Memory::well();
     let clock = Timeline::start("model");
     let mode = [WriteMode::Through, WriteMode::Behind][rng.below(2) as usize];
     let both = [1, 2].map(|own| balancer(&memory, &clock, mode, seed ^ own));
@@ -204,23 +208,17 @@ async fn run(seed: u64) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn after_any_failures_nobody_waited_too_long_and_all_agree_and_no_session_is_lost() {
     let mut conflicts = 0;
-    for seed in 0..400 {
+    for seed in 0..150 {
         conflicts += run(seed).await;
     }
-    assert!(conflicts > 100, "the balancers have disagreed: {conflicts}");
+    assert!(conflicts > 40, "the balancers have disagreed: {conflicts}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_given_up_leaves_nothing_behind() {
-    let world = World { held: BTreeMap::new(), generation: 1, mood: Mood::Well };
-    let memory = Memory(Arc::new(Mutex::new(world)));
+    let memory = Memory::well();
     let clock = Timeline::start("given up");
-    let sessions = balancer(&memory, &clock, WriteMode::Through, 1);
-    let task = tokio::spawn({
-        let sessions = sessions.clone();
-        async move { sessions.run().await }
-    });
-    settle(std::slice::from_ref(&sessions)).await;
+    let (sessions, task) = up(&memory, &clock, WriteMode::Through).await;
     memory.0.lock().mood = Mood::SaysNothing;
     for session in 0..5_000 {
         let (key, now) = (key(session), clock.now());
@@ -230,5 +228,59 @@ async fn a_request_that_is_given_up_leaves_nothing_behind() {
     }
     let counters = sessions.counters();
     assert_eq!((counters.shed, counters.down_since), (0, None), "{counters:?}");
+    task.abort();
+}
+
+/// A balancer that has reached its store, and its task.
+async fn up(
+    memory: &Memory,
+    clock: &Timeline,
+    mode: WriteMode,
+) -> (Sessions, tokio::task::JoinHandle<()>) {
+    let sessions = balancer(memory, clock, mode, 1);
+    let task = tokio::spawn({
+        let sessions = sessions.clone();
+        async move { sessions.run().await }
+    });
+    settle(std::slice::from_ref(&sessions)).await;
+    (sessions, task)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_late_does_not_undo_what_was_written_behind_meanwhile() {
+    let (memory, clock) = (Memory::well(), Timeline::start("late"));
+    let (sessions, task) = up(&memory, &clock, WriteMode::Behind).await;
+    sessions.bind(&key(7), backend(1), clock.now()).await;
+    settle(std::slice::from_ref(&sessions)).await;
+    sleep(200 * MS).await;
+    memory.0.lock().mood = Mood::Slow(30);
+    let lookup = tokio::spawn({
+        let (sessions, now) = (sessions.clone(), clock.now());
+        async move { sessions.lookup(&key(7), now).await }
+    });
+    sleep(29 * MS).await;
+    let moved = sessions.rebind(&key(7), backend(1), backend(2), clock.now()).await;
+    assert_eq!(moved, backend(2));
+    assert_eq!(lookup.await.unwrap(), Some(backend(2)), "the store said 1, which is past");
+    assert_eq!(sessions.lookup(&key(7), clock.now()).await, Some(backend(2)));
+    settle(std::slice::from_ref(&sessions)).await;
+    assert_eq!(memory.0.lock().held.get(&key(7)), Some(&backend(2)));
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_does_not_overtake_one_of_the_same_session_that_is_queued() {
+    let (memory, clock) = (Memory::well(), Timeline::start("order"));
+    let (sessions, task) = up(&memory, &clock, WriteMode::Through).await;
+    sessions.bind(&key(7), backend(0), clock.now()).await;
+    memory.0.lock().mood = Mood::SaysNothing;
+    let moved = sessions.rebind(&key(7), backend(0), backend(1), clock.now()).await;
+    assert_eq!(moved, backend(1), "the store has not heard of it");
+    memory.0.lock().mood = Mood::Well;
+    let moved = sessions.rebind(&key(7), backend(1), backend(2), clock.now()).await;
+    assert_eq!(moved, backend(2));
+    settle(std::slice::from_ref(&sessions)).await;
+    assert_eq!(memory.0.lock().held.get(&key(7)), Some(&backend(2)));
+    assert_eq!(sessions.lookup(&key(7), clock.now()).await, Some(backend(2)));
     task.abort();
 }

@@ -133,8 +133,11 @@ async fn a_move_that_another_balancer_made_is_seen_after_the_trusted_time() {
     let Some(redis) = Redis::start() else { return };
     let timeline = Timeline::start("trust");
     let trust = 400 * MS;
-    let one = Balancer::up("one", &timeline, &redis, config().trust(trust)).await;
-    let other = Balancer::up("other", &timeline, &redis, config().trust(trust)).await;
+    let one =
+        Balancer::up("one", &timeline, &redis, config().trust(trust).time_limit(5_000 * MS)).await;
+    let other =
+        Balancer::up("other", &timeline, &redis, config().trust(trust).time_limit(5_000 * MS))
+            .await;
     assert_eq!(one.pin(7, 1).await, backend(1));
     let (found, _) = timed(other.find(7)).await;
     assert_eq!(found, Some(backend(1)), "it came from Redis");
@@ -165,7 +168,7 @@ async fn a_session_that_ended_on_one_balancer_ends_on_the_other() {
     let Some(redis) = Redis::start() else { return };
     let timeline = Timeline::start("unbind");
     for mode in [WriteMode::Through, WriteMode::Behind] {
-        let config = config().trust(20 * MS).mode(mode);
+        let config = config().trust(20 * MS).time_limit(5_000 * MS).mode(mode);
         let one = Balancer::up("one", &timeline, &redis, config.clone()).await;
         let other = Balancer::up("other", &timeline, &redis, config).await;
         // Redis was not heard before, and what it may not have heard of is put back; what it has

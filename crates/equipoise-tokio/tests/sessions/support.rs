@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_core::{BackendId, Clock, Instant};
-use equipoise_sticky::{SessionKey, TableConfig};
+use equipoise_sticky::{SessionKey, TableBuilder, TableConfig};
 use equipoise_tokio::sessions::{
     RedisStore, SharedBuilder, SharedConfig, SharedSessions, StoreNotice,
 };
@@ -68,11 +68,11 @@ impl Redis {
     }
 
     fn wait_until_it_listens(&mut self) {
-        let end = std::time::Instant::now() + Duration::from_secs(20);
+        let end = tokio::time::Instant::now() + Duration::from_secs(20);
         while !self.try_command("PING").is_ok_and(|reply| !reply.starts_with("-LOADING")) {
             assert_eq!(self.child.try_wait().unwrap(), None, "redis-server ended");
-            assert!(std::time::Instant::now() < end, "redis-server does not listen");
-            std::thread::yield_now();
+            assert!(tokio::time::Instant::now() < end, "redis-server does not listen");
+            std::thread::park_timeout(2 * MS);
         }
     }
 
@@ -223,6 +223,16 @@ impl Balancer {
         store: RedisStore,
         config: SharedBuilder,
     ) -> Self {
+        Self::with_table(name, timeline, store, config, TableConfig::builder().idle(IDLE))
+    }
+
+    pub(crate) fn with_table(
+        name: &'static str,
+        timeline: &Timeline,
+        store: RedisStore,
+        config: SharedBuilder,
+        table: TableBuilder,
+    ) -> Self {
         let notices = Arc::new(Mutex::new(Vec::new()));
         let observer = {
             let (notices, timeline) = (Arc::clone(&notices), timeline.clone());
@@ -232,7 +242,7 @@ impl Balancer {
             }
         };
         let config = config.build().unwrap();
-        let table = TableConfig::builder().idle(IDLE).build().unwrap();
+        let table = table.build().unwrap();
         let sessions = SharedSessions::new(&table, store, config, 42, timeline.clone(), observer);
         let task = tokio::spawn({
             let sessions = sessions.clone();
@@ -306,9 +316,9 @@ pub(crate) fn config() -> SharedBuilder {
     SharedConfig::builder()
 }
 
-/// Each lookup asks Redis.
+/// Each lookup asks Redis, and waits for it when this machine is busy.
 pub(crate) fn wary() -> SharedBuilder {
-    config().trust(Duration::ZERO)
+    config().trust(Duration::ZERO).time_limit(5_000 * MS)
 }
 
 /// Waits until it is so.

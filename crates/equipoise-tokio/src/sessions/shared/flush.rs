@@ -107,7 +107,7 @@ impl<S: SessionStore> Inner<S> {
         Ok(())
     }
 
-    /// Writes one batch of what is queued. Whether the store did all of it.
+    /// Writes one batch of what is queued. Whether there was one, and the store did all of it.
     async fn flush(&self) -> bool {
         let Ok(ticket) = self.link.enter(self.clock.now()) else { return false };
         let result = self.write_batch().await;
@@ -115,7 +115,7 @@ impl<S: SessionStore> Inner<S> {
             self.count_error(error);
         }
         self.end(ticket, &result);
-        result.is_ok_and(|written| written.refused == 0)
+        result.is_ok_and(|written| written.done > 0 && written.refused == 0)
     }
 
     async fn write_batch(&self) -> Result<Written, StoreError> {
