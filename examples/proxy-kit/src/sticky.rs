@@ -3,10 +3,12 @@
 
 mod memory;
 mod pins;
+mod report;
 mod settings;
 mod work;
 
 pub use memory::Memory;
 pub use pins::{Brought, Pins, Session};
+pub use report::{RedisReport, SessionsReport, TableReport};
 pub use settings::{By, ModeKind, StickyFlag, StickySection, StickySettings, SurplusSection};
 pub use work::{Sticky, Way};

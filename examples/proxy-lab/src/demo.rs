@@ -17,6 +17,7 @@ pub struct Demo {
     program: PathBuf,
     process: Option<Proxy>,
     database: PathBuf,
+    sessions: String,
     /// What it calls itself.
     pub name: &'static str,
     /// `127.x.y.z:port`, the same over every restart.
@@ -31,6 +32,17 @@ impl Demo {
     /// If it does not start.
     pub fn start(proxy: &str, scratch: &str, name: &'static str) -> Self {
         let mut demo = Self::prepared(proxy, scratch, name);
+        demo.restart();
+        demo
+    }
+
+    /// As [`start`](Self::start), with the login app's sessions there: `redis://HOST:PORT`, or `memory` as without.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn with_sessions(proxy: &str, scratch: &str, name: &'static str, sessions: &str) -> Self {
+        let mut demo = Self::prepared(proxy, scratch, name);
+        sessions.clone_into(&mut demo.sessions);
         demo.restart();
         demo
     }
@@ -58,7 +70,8 @@ impl Demo {
         let address = own_address();
         let file = format!("{}-{}.db", std::process::id(), address.replace([':', '.'], "-"));
         let database = PathBuf::from(scratch).join(file);
-        Self { program: program(proxy), process: None, database, name, address }
+        let sessions = "memory".to_owned();
+        Self { program: program(proxy), process: None, database, sessions, name, address }
     }
 
     /// Kills it with SIGKILL, as the kernel does when memory is short.
@@ -73,6 +86,7 @@ impl Demo {
     pub fn restart(&mut self) {
         let database = format!("sqlite:{}", self.database.display());
         let args = ["--listen", &self.address, "--name", self.name, "--database", &database];
+        let args = args.into_iter().chain(["--sessions", &self.sessions]);
         self.process = Some(Proxy::start(&self.program.to_string_lossy(), 1, args));
     }
 

@@ -98,13 +98,6 @@ impl Pins {
         }
     }
 
-    /// The application has ended a session.
-    pub async fn forget(&self, key: &SessionKey, now: Instant) {
-        if let Some(memory) = &self.memory {
-            memory.unbind(key, now).await;
-        }
-    }
-
     fn count(&self, outcome: PinOutcome) {
         let index = PinOutcome::ALL.iter().position(|one| *one == outcome);
         if let Some(counter) = index.and_then(|index| self.outcomes.get(index)) {
@@ -233,13 +226,25 @@ impl Session<'_> {
         }
     }
 
-    /// A backend has the request, for better or worse: says what came of its session, and counts it.
-    pub fn settle(&self, backend: Option<BackendId>) -> Option<PinOutcome> {
-        let outcome = self.outcome?;
-        self.pins.count(outcome);
+    /// What has come of its session so far.
+    pub const fn outcome(&self) -> Option<PinOutcome> {
+        self.outcome
+    }
+
+    /// The request is over with that: counts it, and whom it went to.
+    pub fn settle(&self, backend: Option<BackendId>) {
+        if let Some(outcome) = self.outcome {
+            self.pins.count(outcome);
+        }
         if let Some(backend) = backend {
             self.pins.on_request(backend);
         }
-        Some(outcome)
+    }
+
+    /// The application has ended the session.
+    pub async fn forget(&self, now: Instant) {
+        if let (Some(memory), Some(key)) = (&self.pins.memory, &self.brought.key) {
+            memory.unbind(key, now).await;
+        }
     }
 }

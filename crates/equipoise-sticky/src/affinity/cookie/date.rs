@@ -84,4 +84,81 @@ const fn days_since_1970(year: i64, month: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
+    use alloc::vec::Vec;
+    use cookie::time::OffsetDateTime;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> Option<i64> {
+        seconds(text.as_bytes())
+    }
+
+    #[test]
+    fn dates_in_all_forms_that_servers_write_are_understood() {
+        // The example of RFC 9110, section 5.6.7, in its three forms, and as others have it.
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06-Nov-1994 08:49:37 GMT",
+            "6 november 94 8:49:37",
+            "1994/nov/06 08:49:37xyz",
+            "\t08:49:37,6,NOV,1994",
+        ] {
+            assert_eq!(at(text), Some(784_111_777), "{text}");
+        }
+        assert_eq!(at("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(at("01 Jan 69 00:00:00"), at("01 Jan 2069 00:00:00"));
+        assert_eq!(at("01 Jan 70 00:00:00"), Some(0));
+    }
+
+    #[test]
+    fn what_is_no_date_is_none() {
+        for text in [
+            "",
+            "0",
+            "-1",
+            "never",
+            "Sun, 06 Nov 1994",
+            "06 Nov 08:49:37",
+            "06 1994 08:49:37",
+            "Nov 1994 08:49:37",
+            "06 Nov 1994 24:00:00",
+            "06 Nov 1994 08:60:00",
+            "06 Nov 1994 08:00:60",
+            "06 Nov 1994 8:9",
+            "06 Nov 1994 008:49:37",
+            "06 Nov 1600 08:49:37",
+            "00 Nov 1994 08:49:37",
+            "31 Nov 1994 08:49:37",
+            "29 Feb 1900 08:49:37",
+            "29 Feb 2023 08:49:37",
+        ] {
+            assert_eq!(at(text), None, "{text}");
+        }
+        assert!(at("29 Feb 2000 08:49:37").is_some() && at("29 Feb 2024 08:49:37").is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn dates_are_the_seconds_that_another_calendar_counts(
+            // From 1601 to 9999.
+            seconds in -11_644_473_600_i64..253_402_300_800,
+        ) {
+            let date = OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+            let (year, month, day) = (date.year(), date.month(), date.day());
+            let (hour, minute, second) = date.to_hms();
+            let text = format!("Sun, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT");
+            prop_assert_eq!(at(&text), Some(seconds));
+        }
+
+        #[test]
+        fn any_bytes_are_a_date_or_none(text in "[ -~]{0,40}", bytes: Vec<u8>) {
+            for text in [text.as_bytes(), &bytes] {
+                if let Some(at) = super::seconds(text) {
+                    prop_assert!((-11_644_473_600..253_402_300_800).contains(&at));
+                }
+            }
+        }
+    }
 }

@@ -58,6 +58,20 @@ impl<S: SessionStore> SharedSessions<S> {
         }
     }
 
+    /// Asks the store once, within `batch_limit`, and says whether it answers: at the start of a process, so
+    /// that the first requests need not wait for the connection to be made, and go by what this balancer
+    /// knows, which is nothing.
+    pub async fn reach(&self) -> bool {
+        let inner = &*self.inner;
+        let Ok(ticket) = inner.link.enter(inner.clock.now()) else { return false };
+        let result = inner.try_store(&mut Written::default()).await;
+        if let Err(error) = &result {
+            inner.count_error(error);
+        }
+        inner.end(ticket, &result);
+        result.is_ok()
+    }
+
     /// Writes what is queued now, as long as the store takes it: at the end of a process, say. How
     /// many writes are queued still.
     pub async fn flush(&self) -> usize {
