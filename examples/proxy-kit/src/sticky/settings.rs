@@ -336,7 +336,7 @@ impl Checker<'_> {
         let (v4, v6) = (section.v4.unwrap_or(32), section.v6.unwrap_or(128));
         let part = KeyPart::network(v4, v6);
         part.map(KeySpec::from)
-            .or_else(|error| self.wrong(if v4 > 32 { "v4" } else { "v6" }, error))
+            .or_else(|error| self.wrong(if v4 == 0 || v4 > 32 { "v4" } else { "v6" }, error))
     }
 
     fn secret(&self, field: &str, secret: Secret) -> Result<Secret, StartError> {
