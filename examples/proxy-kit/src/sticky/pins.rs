@@ -228,6 +228,11 @@ impl Session<'_> {
         }
     }
 
+    /// Whether it brought what tells its session apart in a table.
+    pub const fn has_key(&self) -> bool {
+        self.brought.key.is_some()
+    }
+
     /// What has come of its session so far.
     pub const fn outcome(&self) -> Option<PinOutcome> {
         self.outcome
