@@ -162,12 +162,29 @@ fn an_active_session_is_renewed_until_its_lifetime_is_over() {
             renewals += 1;
         }
     }
-    assert_eq!((renewals, token.born), (3, NOW));
+    assert_eq!((renewals, token.born), (4, NOW));
     assert_eq!(tokens.open(text.as_str().as_bytes(), NOW + 4000), Err(TokenError::Expired));
     // The settings may have become stricter since it was sealed.
     let stricter = Tokens::new("web", &SECRET, Duration::from_secs(100)).unwrap();
     let stricter = stricter.with_lifetime(Duration::from_secs(3000)).unwrap();
     assert_eq!(stricter.open(text.as_str().as_bytes(), NOW + 3500), Err(TokenError::Expired));
+}
+
+#[test]
+fn a_session_that_asks_every_second_is_renewed_in_time() {
+    for idle in [2, 3, 4, 5, 1800] {
+        let tokens = Tokens::new("web", &SECRET, Duration::from_secs(idle)).unwrap();
+        for tokens in [tokens.clone(), tokens.with_renewal(Duration::MAX)] {
+            let mut token = tokens.issue(BackendId::new(7), NOW, None).1;
+            for now in NOW..NOW + 3 * idle {
+                assert!(token.expires > now, "idle {idle}");
+                if tokens.needs_renewal(&token, now) {
+                    assert!(2 * (now - token.issued) >= idle, "idle {idle}: not before half of it");
+                    token = tokens.issue(token.backend, now, Some(&token)).1;
+                }
+            }
+        }
+    }
 }
 
 #[test]
