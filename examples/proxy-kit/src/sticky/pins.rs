@@ -238,14 +238,16 @@ impl Session<'_> {
         self.outcome
     }
 
-    /// The request is over with that: counts it, and whom it went to.
-    pub fn settle(&self, backend: Option<BackendId>) {
-        if let Some(outcome) = self.outcome {
-            self.pins.count(outcome);
-        }
-        if let Some(backend) = backend {
+    /// The request is over with that: says what came of its session, and counts it and whom it went to.
+    /// If nobody took it, nothing came of it but perhaps a refusal.
+    pub fn settle(&self, taken_by: Option<BackendId>) -> Option<PinOutcome> {
+        let is_refusal = |outcome: &PinOutcome| *outcome == PinOutcome::Refused;
+        let outcome = self.outcome.filter(|outcome| is_refusal(outcome) == taken_by.is_none())?;
+        self.pins.count(outcome);
+        if let Some(backend) = taken_by {
             self.pins.on_request(backend);
         }
+        Some(outcome)
     }
 
     /// The application has ended the session.
