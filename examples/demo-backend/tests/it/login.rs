@@ -5,12 +5,13 @@ use std::io::Read;
 use proxy_lab::backend::Backend;
 use proxy_lab::browser::Browser;
 use proxy_lab::client::{Connection, raw};
+use proxy_lab::demo;
 use proxy_lab::fleet::is_installed;
 use proxy_lab::process::Proxy;
 use proxy_lab::redis::Redis;
 
-use crate::PROGRAM;
 use crate::demo::{Demo, Scratch, line, said};
+use crate::{PROGRAM, SCRATCH};
 
 /// A login of `ada`.
 fn login(browser: &mut Browser) {
@@ -257,38 +258,49 @@ fn two_that_keep_their_sessions_in_one_redis_share_a_login_that_outlives_either(
     if !is_installed("redis-server") {
         return;
     }
-    let (redis, scratch) = (Redis::start(), Scratch::new());
-    let sessions = ["--sessions", &redis.url()];
-    let one = Demo::over(&scratch.url(), &sessions);
-    let other = Demo::over(&scratch.url(), &sessions);
-    let mut browser = Browser::new(one.address());
-    let mut second = Browser::new(other.address());
-    login(&mut browser);
-    second.cookies.clone_from(&browser.cookies);
-    assert_eq!(me(&mut browser), visit(1));
-    assert_eq!(me(&mut second), visit(2));
-    one.process.signal("KILL");
-    drop(one);
-    assert_eq!(me(&mut second), visit(3), "the login stays when its backend dies");
+    let redis = Redis::start();
+    let [mut one, other] =
+        ["one", "two"].map(|name| demo::Demo::with_sessions(PROGRAM, SCRATCH, name, &redis.url()));
+    let [mut first, mut second] =
+        [&one, &other].map(|demo| Browser::new(demo.address.parse().unwrap()));
+    login(&mut first);
+    second.cookies.clone_from(&first.cookies);
+    assert_eq!(me(&mut first), visit(1));
+    assert_eq!(me(&mut second), line(200, "two: ada, visit 2"));
+    one.kill();
+    assert_eq!(me(&mut second), line(200, "two: ada, visit 3"), "the login outlives its backend");
+    one.restart();
+    assert_eq!(me(&mut first), visit(4));
     let page = second.get("/app").text();
     assert!(page.contains(&format!("Redis, at {}", redis.address)), "{page}");
-    let key = format!("demo-backend:session:{}", browser.cookies["session"]);
-    let ttl = redis.command(&format!("TTL {key}"));
-    assert!(ttl.starts_with(":1800\r\n") || ttl.starts_with(":1799\r\n"), "{ttl}");
-    // It has an end of its own, which a visit puts off.
-    redis.command(&format!("EXPIRE {key} 60"));
-    assert_eq!(me(&mut second), visit(5));
-    assert!(!redis.command(&format!("TTL {key}")).starts_with(":60"));
-    let mut thief = second.clone();
     second.post("/logout", "");
-    assert_eq!(me(&mut thief), nobody());
+    assert_eq!(me(&mut first), nobody(), "the logout is shared too");
     assert!(redis.command("DBSIZE").starts_with(":0\r\n"), "nothing is left of it");
-    // An expired one is not made anew by a visit.
-    login(&mut second);
-    assert_eq!(me(&mut second), visit(1));
-    redis.command(&format!("PEXPIRE demo-backend:session:{} 0", second.cookies["session"]));
-    assert_eq!(me(&mut second), nobody());
-    assert!(redis.command("DBSIZE").starts_with(":0\r\n"));
+}
+
+#[test]
+fn a_session_in_redis_ends_by_itself_unless_somebody_comes_with_it() {
+    if !is_installed("redis-server") {
+        return;
+    }
+    let (redis, scratch) = (Redis::start(), Scratch::new());
+    let demo = Demo::over(&scratch.url(), &["--sessions", &redis.url()]);
+    let mut browser = Browser::new(demo.address());
+    login(&mut browser);
+    let key = format!("demo-backend:session:{}", browser.cookies["session"]);
+    let has_half_an_hour = || {
+        let left = redis.command(&format!("TTL {key}"));
+        left.starts_with(":1800\r\n") || left.starts_with(":1799\r\n")
+    };
+    assert!(has_half_an_hour());
+    redis.command(&format!("EXPIRE {key} 60"));
+    assert!(!has_half_an_hour());
+    assert_eq!(me(&mut browser), visit(1));
+    assert!(has_half_an_hour());
+    // Its time is up.
+    redis.command(&format!("PEXPIRE {key} 0"));
+    assert_eq!(me(&mut browser), nobody());
+    assert!(redis.command("DBSIZE").starts_with(":0\r\n"), "a visit does not make it anew");
 }
 
 #[test]

@@ -58,18 +58,15 @@ impl<S: SessionStore> SharedSessions<S> {
         }
     }
 
-    /// Asks the store once, within `batch_limit`, and says whether it answers: at the start of a process, so
-    /// that the first requests need not wait for the connection to be made, and go by what this balancer
-    /// knows, which is nothing.
+    /// Connects to the store, within `batch_limit`, and says whether it answers. [`run`](Self::run) does so
+    /// too; who waits for this at the start of a process, before that is spawned, spares the first requests
+    /// to go by what this balancer knows, which is nothing.
     pub async fn reach(&self) -> bool {
         let inner = &*self.inner;
-        let Ok(ticket) = inner.link.enter(inner.clock.now()) else { return false };
-        let result = inner.try_store(&mut Written::default()).await;
-        if let Err(error) = &result {
-            inner.count_error(error);
+        match inner.link.try_again(inner.clock.now()) {
+            Ok(ticket) => inner.come_back(ticket).await,
+            Err(_) => inner.link.is_up(),
         }
-        inner.end(ticket, &result);
-        result.is_ok()
     }
 
     /// Writes what is queued now, as long as the store takes it: at the end of a process, say. How
