@@ -26,10 +26,11 @@ fuzz_target!(|input: &[u8]| {
     let parts: Vec<_> = input.split(|byte| *byte == 0).collect();
     let line = parts.join(text.as_str().as_bytes());
 
-    // Whoever does not know the secret opens nothing, and the input does not know it.
-    assert_eq!(opened(&tokens, input), [None, None]);
-    let opened = opened(&tokens, &line).into_iter().flatten();
-    assert!(opened.into_iter().all(|opened| opened == token));
+    // Nothing else opens. (The fuzzer sees what is compared, and so may find the token by itself.)
+    for opened in opened(&tokens, &line).into_iter().flatten() {
+        assert_eq!(opened, token);
+        assert!(is_part(text.as_str().as_bytes(), &line));
+    }
 
     take_out(&line);
     put_on_and_strip(&line, &text);

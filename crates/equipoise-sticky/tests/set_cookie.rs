@@ -122,12 +122,13 @@ fn browser_takes(cookie: &Cookie<'_>) -> bool {
     let is_secure = cookie.secure() == Some(true);
     let is_host = is_secure && cookie.path() == Some("/") && cookie.domain().is_none();
     let is_http = is_secure && cookie.http_only() == Some(true);
-    (cookie.same_site() != Some(::cookie::SameSite::None) || is_secure)
-        && (cookie.partitioned() != Some(true) || is_secure)
-        && (!name.starts_with("__Secure-") || is_secure)
-        && (!name.starts_with("__Host-") || is_host)
-        && (!name.starts_with("__Http-") || is_http)
-        && (!name.starts_with("__Host-Http-") || is_host && is_http)
+    let asks = |prefix: &str, is_met: bool| !name.starts_with(prefix) || is_met;
+    let is_for_all = cookie.same_site() == Some(::cookie::SameSite::None);
+    (is_secure || !is_for_all && cookie.partitioned() != Some(true))
+        && asks("__Secure-", is_secure)
+        && asks("__Host-", is_host)
+        && asks("__Http-", is_http)
+        && asks("__Host-Http-", is_host && is_http)
 }
 
 const NAMES: [&str; 6] =

@@ -123,6 +123,7 @@ impl<B: Connections> NamedPool<B> {
         let control = self.control.clone();
         tokio::spawn(async move { control.run().await });
         if let Some(sticky) = self.sticky.clone() {
+            sticky.reach().await;
             tokio::spawn(async move { sticky.keep().await });
         }
         if let Some(discovery) = self.settings.discovery() {

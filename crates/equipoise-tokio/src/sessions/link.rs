@@ -52,16 +52,16 @@ impl Link {
     }
 
     /// A place for a request; `Err` while it is down, or if too many wait already.
-    pub(super) fn enter(&self, now: Instant) -> Result<Ticket<'_>, IsDown> {
+    pub(super) fn enter(&self, now: Instant) -> Result<Ticket<'_>, NoPlace> {
         if !self.is_up() {
-            return Err(IsDown(true));
+            return Err(NoPlace::Down);
         }
         let mut state = self.state.lock();
         // It may have gone down meanwhile, and then this would be its trial.
         if state.breaker.state() != BreakerState::Closed {
-            return Err(IsDown(true));
+            return Err(NoPlace::Down);
         }
-        let permit = state.breaker.try_acquire(&self.config, now).map_err(|_| IsDown(false))?;
+        let permit = state.breaker.try_acquire(&self.config, now).map_err(|_| NoPlace::Full)?;
         Ok(Ticket { link: self, permit: Some(permit) })
     }
 
@@ -77,8 +77,14 @@ impl Link {
     }
 }
 
-/// Why there is no place: it is down, or too many wait.
-pub(super) struct IsDown(pub(super) bool);
+/// Why there is no place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NoPlace {
+    /// The store is down.
+    Down,
+    /// Too many wait for it.
+    Full,
+}
 
 /// A place at the store, given back when it is dropped.
 pub(super) struct Ticket<'a> {
@@ -123,5 +129,53 @@ impl Drop for Ticket<'_> {
             let State { breaker, rng, .. } = &mut *state;
             let _ = breaker.release(&self.link.config, Instant::ZERO, permit, None, rng);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn link() -> Link {
+        let config = BreakerConfig::builder().consecutive(2).open_time(100 * MS).max_in_flight(2);
+        Link::new(config.open_time_jitter(0.0).build().unwrap(), 1, Instant::ZERO)
+    }
+
+    fn at(ms: u32) -> Instant {
+        Instant::ZERO + ms * MS
+    }
+
+    #[test]
+    fn only_a_trial_brings_it_up_and_each_spell_is_told_once() {
+        let link = link();
+        assert_eq!(link.enter(at(0)).err(), Some(NoPlace::Down), "nobody has tried it");
+        assert_eq!(link.try_again(at(1)).ok().unwrap().end(at(5), false), Some(Change::Down));
+        assert_eq!(link.try_again(at(6)).ok().unwrap().end(at(7), false), None, "told already");
+        assert_eq!(link.try_again(at(8)).err(), Some(at(107)));
+        assert_eq!(link.down_since(), Some(at(0)));
+        let up = link.try_again(at(107)).ok().unwrap().end(at(110), true);
+        assert_eq!((up, link.down_since()), (Some(Change::Up(110 * MS)), None));
+
+        assert_eq!(link.enter(at(120)).ok().unwrap().end(at(121), false), None);
+        let late = link.enter(at(122)).ok().unwrap();
+        assert_eq!(link.enter(at(122)).ok().unwrap().end(at(123), false), Some(Change::Down));
+        assert_eq!(late.end(at(130), true), None, "it was sent before");
+        assert!(!link.is_up() && link.down_since() == Some(at(123)));
+        assert_eq!(link.enter(at(9_000)).err(), Some(NoPlace::Down), "requests are no trials");
+        let up = link.try_again(at(9_000)).ok().unwrap().end(at(9_001), true);
+        assert_eq!(up, Some(Change::Up(8_878 * MS)));
+    }
+
+    #[test]
+    fn a_place_is_given_back_by_whoever_gives_up() {
+        let link = link();
+        assert!(link.try_again(at(0)).ok().unwrap().end(at(0), true).is_some());
+        let places = [link.enter(at(1)), link.enter(at(1))];
+        assert!(places.iter().all(Result::is_ok));
+        assert_eq!(link.enter(at(1)).err(), Some(NoPlace::Full));
+        drop(places);
+        assert!(link.enter(at(1)).is_ok());
     }
 }

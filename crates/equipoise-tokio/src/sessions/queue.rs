@@ -126,6 +126,11 @@ impl Queue {
         !self.waiting.contains_key(key)
     }
 
+    /// The first ones, so many, go last.
+    pub(super) fn last(&mut self, first: usize) {
+        self.order.rotate_left(first.min(self.order.len()));
+    }
+
     /// The store has not done this one, as far as one knows.
     pub(super) fn put_back(&mut self, key: SessionKey) {
         let Some(earlier) = self.on_their_way.remove(&key) else { return };
@@ -237,7 +242,8 @@ mod tests {
         assert!(queue.holds(&key(2)) && queue.len() == 3);
         assert!(queue.done(&key(1)) && !queue.holds(&key(1)));
         queue.put_back(key(2));
-        assert_eq!(taken(&mut queue), [key(2), key(3)]);
+        queue.last(1);
+        assert_eq!(taken(&mut queue), [key(3), key(2)]);
     }
 
     #[test]

@@ -38,6 +38,8 @@ struct World {
     held: BTreeMap<SessionKey, BackendId>,
     generation: u64,
     mood: Mood,
+    /// A session that it refuses to write.
+    refused: Option<SessionKey>,
 }
 
 #[derive(Clone)]
@@ -45,13 +47,14 @@ struct Memory(Arc<Mutex<World>>);
 
 impl Memory {
     fn well() -> Self {
-        let world = World { held: BTreeMap::new(), generation: 1, mood: Mood::Well };
+        let world = World { held: BTreeMap::new(), generation: 1, mood: Mood::Well, refused: None };
         Self(Arc::new(Mutex::new(world)))
     }
 
     fn step(&self, request: &StoreRequest) -> Result<StoreReply, StoreError> {
-        let World { held, generation, mood } = &mut *self.0.lock();
-        if *mood == Mood::Full && request.verb != Verb::Get {
+        let World { held, generation, mood, refused } = &mut *self.0.lock();
+        let is_refused = *mood == Mood::Full || *refused == Some(request.key);
+        if is_refused && request.verb != Verb::Get {
             return Err(StoreError::Refused { reason: "OOM".to_owned() });
         }
         let key = request.key;
@@ -282,5 +285,25 @@ async fn a_write_does_not_overtake_one_of_the_same_session_that_is_queued() {
     settle(std::slice::from_ref(&sessions)).await;
     assert_eq!(memory.0.lock().held.get(&key(7)), Some(&backend(2)));
     assert_eq!(sessions.lookup(&key(7), clock.now()).await, Some(backend(2)));
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_the_store_refuses_holds_up_no_other() {
+    let (memory, clock) = (Memory::well(), Timeline::start("refused"));
+    let (sessions, task) = up(&memory, &clock, WriteMode::Through).await;
+    memory.0.lock().refused = Some(key(1));
+    for session in 1..7 {
+        assert_eq!(sessions.bind(&key(session), backend(1), clock.now()).await, backend(1));
+    }
+    let end = Instant::now() + Duration::from_secs(60);
+    while memory.0.lock().held.len() < 5 {
+        assert!(Instant::now() < end, "{:?}", sessions.counters());
+        sleep(MS).await;
+    }
+    assert_eq!(sessions.counters().queued, 1);
+    memory.0.lock().refused = None;
+    settle(std::slice::from_ref(&sessions)).await;
+    assert_eq!(memory.0.lock().held.len(), 6);
     task.abort();
 }

@@ -173,6 +173,13 @@ impl Sticky {
         self.is_random
     }
 
+    /// Connects to Redis, if sessions are there: the first request does not have to wait for that.
+    pub(crate) async fn reach(&self) {
+        if let Some(Memory::Shared(shared)) = self.pins.memory() {
+            shared.reach().await;
+        }
+    }
+
     /// Forgets the sessions that are over, and keeps in touch with Redis. It never ends.
     pub(crate) async fn keep(&self) {
         let Some(memory) = self.pins.memory() else { return };

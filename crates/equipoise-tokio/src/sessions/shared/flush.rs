@@ -7,8 +7,11 @@ use equipoise_core::BackendId;
 use equipoise_sticky::SessionKey;
 use tokio::time::{sleep, timeout};
 
+use super::inner::no_reply;
 use super::local::follow;
-use super::{Change, Inner, SharedSessions, StoreNotice, Ticket, no_reply};
+use super::{Inner, SharedSessions};
+use crate::sessions::counters::StoreNotice;
+use crate::sessions::link::{Change, Ticket};
 use crate::sessions::store::{SessionStore, StoreError, StoreReply, StoreRequest, Verb};
 
 /// The most writes in one round trip.
@@ -52,6 +55,17 @@ impl<S: SessionStore> SharedSessions<S> {
                 sleep(pause).await;
                 pause = pause.saturating_mul(2).min(RETRY.1);
             }
+        }
+    }
+
+    /// Connects to the store, within `batch_limit`, and says whether it answers. [`run`](Self::run) does so
+    /// too; who waits for this at the start of a process, before that is spawned, spares the first requests
+    /// to go by what this balancer knows, which is nothing.
+    pub async fn reach(&self) -> bool {
+        let inner = &*self.inner;
+        match inner.link.try_again(inner.clock.now()) {
+            Ok(ticket) => inner.come_back(ticket).await,
+            Err(_) => inner.link.is_up(),
         }
     }
 
@@ -144,6 +158,8 @@ impl<S: SessionStore> Inner<S> {
             }
         }
         drop(batch);
+        // One that is refused for its own sake holds up no other.
+        self.queue.lock().last(written.refused);
         if written.refused == 0 && self.refuses_writes.swap(false, Ordering::Relaxed) {
             self.tell(&StoreNotice::WritesAccepted);
         }
