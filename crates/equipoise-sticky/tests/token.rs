@@ -86,6 +86,18 @@ fn what_is_shorter_or_longer_is_no_token() {
 }
 
 #[test]
+fn a_token_of_another_form_is_not_read() {
+    use base64ct::{Base64UrlUnpadded, Encoding};
+    let tokens = tokens();
+    let mut bytes = Base64UrlUnpadded::decode_vec(&issued(&tokens, 7)).unwrap();
+    for version in (0..=255).filter(|version| *version != 1) {
+        bytes[0] = version;
+        let text = Base64UrlUnpadded::encode_string(&bytes);
+        assert_eq!(tokens.open(text.as_bytes(), NOW), Err(TokenError::Malformed), "{version}");
+    }
+}
+
+#[test]
 fn a_token_of_another_pool_or_another_secret_opens_nothing() {
     let text = issued(&tokens(), 7);
     for pool in ["", "we", "webs", "Web", "api"] {
