@@ -91,7 +91,7 @@ impl<'a> Affinity<'a> {
                     None => false,
                 }
             }
-            Way::Table { .. } => true,
+            Way::Table { .. } => self.session.has_key(),
             Way::Route { .. } => false,
         };
         // One that has no session now either had nothing to come of.

@@ -204,7 +204,9 @@ impl Session<'_> {
         let (Some(memory), Some(key)) = (&self.pins.memory, self.brought.key) else {
             return Ok(lease);
         };
-        if !self.brought.binds || lease.visits() || self.bound == Some(lease.id()) {
+        // A session that a table knows moves, whoever is to say that it begins.
+        let binds = self.brought.binds || self.bound.is_some();
+        if !binds || lease.visits() || self.bound == Some(lease.id()) {
             return Ok(lease);
         }
         let (now, id) = (request.now(), lease.id());
@@ -224,6 +226,11 @@ impl Session<'_> {
             }
             _ => Ok(lease),
         }
+    }
+
+    /// Whether it brought what tells its session apart in a table.
+    pub const fn has_key(&self) -> bool {
+        self.brought.key.is_some()
     }
 
     /// What has come of its session so far.
