@@ -199,21 +199,26 @@ impl ShardedTable {
     pub fn sweep(&self, now: Instant, budget: usize) -> Swept {
         let at = self.common.ticks.at(now);
         let mut swept = Swept::default();
-        // An empty shard has no places, so the shards are counted, too.
-        let mut shards = 0;
-        while swept.seen < budget && shards < self.shards.len() {
+        for _ in 0..self.shards.len() {
             let index = self.hand.load(Ordering::Relaxed) % self.shards.len();
-            let pause = PAUSE.min(budget - swept.seen);
-            let mut store = self.shards[index].0.write();
-            let part = store.sweep(&self.common, &mut self.journal(), at, pause);
-            let is_swept = store.is_swept();
-            drop(store);
-            swept.seen += part.seen;
-            swept.removed += part.removed;
-            if is_swept {
-                shards += 1;
-                self.hand.store(index + 1, Ordering::Relaxed);
+            let mut seen = 0;
+            loop {
+                if swept.seen >= budget {
+                    return swept;
+                }
+                let pause = PAUSE.min(budget - swept.seen);
+                let mut store = self.shards[index].0.write();
+                let part = store.sweep(&self.common, &mut self.journal(), at, pause);
+                let (is_swept, buckets) = (store.is_swept(), store.buckets());
+                drop(store);
+                swept += part;
+                seen += part.seen;
+                // Others sweep it, too, so the end may come unseen.
+                if is_swept || seen >= buckets {
+                    break;
+                }
             }
+            self.hand.store(index + 1, Ordering::Relaxed);
         }
         swept
     }

@@ -157,7 +157,11 @@ impl Table {
     /// it from time to time keeps [`len`](Self::len) close to the sessions that live.
     pub fn sweep(&mut self, now: Instant, budget: usize) -> Swept {
         let at = self.common.ticks.at(now);
-        self.store.sweep(&self.common, &mut self.journal, at, budget)
+        let budget = budget.min(self.store.buckets());
+        let mut swept = self.store.sweep(&self.common, &mut self.journal, at, budget);
+        // The last one may have stopped in the middle.
+        swept += self.store.sweep(&self.common, &mut self.journal, at, budget - swept.seen);
+        swept
     }
 
     /// Takes sessions that another table had.

@@ -1,6 +1,7 @@
 //! The sessions themselves: one hash table, alone in a `Table` and one of many in a `ShardedTable`.
 
 use alloc::vec::Vec;
+use core::ops::AddAssign;
 
 use equipoise_core::{BackendId, Rng};
 use hashbrown::HashTable;
@@ -75,6 +76,13 @@ pub struct Swept {
     pub seen: usize,
     /// How many sessions it removed.
     pub removed: usize,
+}
+
+impl AddAssign for Swept {
+    fn add_assign(&mut self, other: Self) {
+        self.seen += other.seen;
+        self.removed += other.removed;
+    }
 }
 
 /// So many sessions are compared to evict one. Redis has 5 of all (`maxmemory-samples`); neighbours
@@ -272,7 +280,8 @@ impl Store {
         backend
     }
 
-    /// Looks at so many buckets, from where the last sweep stopped, and removes the dead.
+    /// Looks at so many buckets, from where the last sweep stopped, but not beyond the last one, and
+    /// removes the dead.
     pub(crate) fn sweep(
         &mut self,
         common: &Common,
@@ -280,11 +289,10 @@ impl Store {
         at: Moment,
         buckets: usize,
     ) -> Swept {
-        let all = self.sessions.num_buckets();
-        let mut swept = Swept { seen: buckets.min(all), removed: 0 };
-        for _ in 0..swept.seen {
-            let bucket = self.hand & (all - 1);
-            self.hand = bucket + 1;
+        let first = if self.is_swept() { 0 } else { self.hand };
+        self.hand = self.sessions.num_buckets().min(first.saturating_add(buckets));
+        let mut swept = Swept { seen: self.hand - first, removed: 0 };
+        for bucket in first..self.hand {
             let Some(entry) = self.sessions.get_bucket(bucket) else { continue };
             let stamp = entry.stamp();
             if live(common, stamp, at).is_some() {
@@ -406,6 +414,11 @@ impl Store {
         }
         common.room.give_back_bytes(bytes);
         true
+    }
+
+    /// How many places for sessions it has.
+    pub(crate) fn buckets(&self) -> usize {
+        self.sessions.num_buckets()
     }
 
     pub(crate) fn len(&self) -> usize {
