@@ -26,10 +26,11 @@ pub(crate) use self::journal::{Journal, Record};
 pub(crate) use self::store::{Common, FIRST_BYTES, Pin, Store};
 
 #[cfg(feature = "std")]
-pub(crate) use self::{layout::Layout, time::Moment};
+pub(crate) use self::{layout::Layout, store::Import, time::Moment};
 
 use self::backends::Places;
 use self::room::Room;
+#[cfg(not(feature = "std"))]
 use self::store::Import;
 use self::time::{Stamp, Ticks};
 use crate::SessionKey;
