@@ -58,10 +58,13 @@ pub struct ShardedTable {
     refused: AtomicU64,
 }
 
-/// On cache lines of its own, two of them, which processors fetch together.
+/// On cache lines of its own, two of them. The first has all that a lookup needs.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Shard(RwLock<Store>);
+
+#[cfg(not(equipoise_loom))]
+const _: () = assert!(size_of::<Shard>() == 128);
 
 /// A sweep holds a lock for so many buckets at a time.
 const PAUSE: usize = 64;
@@ -72,7 +75,7 @@ impl ShardedTable {
     pub fn new(config: &TableConfig) -> Self {
         let Layout { shards, buckets } = Layout::of(config);
         let bytes = shards * (size_of::<Shard>() + FIRST_BYTES);
-        let shard = |index| Shard(RwLock::new(Store::new(buckets, index as u64)));
+        let shard = |_| Shard(RwLock::new(Store::new(buckets)));
         Self {
             shards: (0..shards).map(shard).collect(),
             common: Common::new(config, bytes),
@@ -321,10 +324,11 @@ impl ShardedTable {
         &self.shards[self.index(key)]
     }
 
-    /// By multiplication, since the number of shards is no power of two.
+    /// By multiplication, since the number of shards is no power of two. It goes by the upper bits of
+    /// the hash, and the place in a shard by the lower ones.
     #[inline]
     fn index(&self, key: &SessionKey) -> usize {
-        let product = u128::from(key.halves().1) * self.shards.len() as u128;
+        let product = u128::from(key.hash()) * self.shards.len() as u128;
         (product >> 64) as usize
     }
 

@@ -90,7 +90,7 @@ impl Table {
     /// An empty table.
     pub fn new(config: &TableConfig) -> Self {
         Self {
-            store: Store::new(store::buckets_for(config.max_sessions()), 0),
+            store: Store::new(store::buckets_for(config.max_sessions())),
             names: Names::new(config.max_backends() as u16),
             common: Common::new(config, FIRST_BYTES),
             journal: Journal::new(config.deltas()),
