@@ -7,6 +7,8 @@ extern crate alloc;
 extern crate std;
 
 mod key;
+#[cfg(all(test, equipoise_loom, feature = "std"))]
+mod models;
 mod primitive;
 #[cfg(feature = "std")]
 mod sharded;

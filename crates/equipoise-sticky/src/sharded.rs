@@ -217,7 +217,8 @@ impl ShardedTable {
     pub fn sweep(&self, now: Instant, budget: usize) -> Swept {
         let at = self.common.ticks.at(now);
         let mut swept = Swept::default();
-        for _ in 0..self.shards.len() {
+        // The first one again in the end: the last sweep may have stopped in its middle.
+        for _ in 0..=self.shards.len() {
             let index = self.hand.load(Ordering::Relaxed) % self.shards.len();
             let mut seen = 0;
             loop {
