@@ -36,6 +36,23 @@ impl Entry {
         Stamp::from_bits(self.stamp.load(Ordering::Relaxed))
     }
 
+    /// Refreshes a stamp that others may refresh, too: the latest stays. Says whether it is to be told.
+    #[cold]
+    fn refresh(&self, common: &Common, mut from: Stamp, mut to: Stamp, at: Moment) -> bool {
+        loop {
+            let bits = (from.to_bits(), to.to_bits());
+            match self.stamp.compare_exchange(bits.0, bits.1, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => return common.ticks.reports(from, to),
+                Err(changed) => from = Stamp::from_bits(changed),
+            }
+            match common.ticks.refreshed(from, at) {
+                Some(refreshed) => to = refreshed,
+                None => return false,
+            }
+        }
+    }
+
     fn set(&self, stamp: Stamp) {
         self.stamp.store(stamp.to_bits(), Ordering::Relaxed);
     }
@@ -138,13 +155,10 @@ impl Store {
             self.stale.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        if let Some(refreshed) = common.ticks.refreshed(stamp, at) {
-            // If the exchange fails, another lookup did it.
-            let (from, to) = (stamp.to_bits(), refreshed.to_bits());
-            let done = entry.stamp.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
-            if done.is_ok() && common.ticks.reports(stamp, refreshed) {
-                record(Delta::Refreshed { key: *key, backend });
-            }
+        if let Some(refreshed) = common.ticks.refreshed(stamp, at)
+            && entry.refresh(common, stamp, refreshed, at)
+        {
+            record(Delta::Refreshed { key: *key, backend });
         }
         // No addition at once: that would take as long as a lock.
         self.hits.store(self.hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
@@ -207,7 +221,7 @@ impl Store {
         self.insert(common, journal, Entry::new(key, Stamp::new(to, at)), at);
         self.tally.bound += 1;
         journal.record(Delta::Bound { key, backend });
-        if self.tally.bound % SWEEP_EVERY == 0 {
+        if self.tally.bound.is_multiple_of(SWEEP_EVERY) {
             self.sweep(common, journal, at, SWEEP);
         }
         Some(backend)
@@ -368,11 +382,12 @@ impl Store {
     fn insert(&mut self, common: &Common, journal: &mut impl Record, entry: Entry, at: Moment) {
         if self.is_filled() && !self.grow(common) {
             // Sessions that were removed leave marks, which count as full.
-            let most = capacity_of(self.sessions.num_buckets()) / 16 * 15;
+            let all = capacity_of(self.sessions.num_buckets());
+            let most = all - (all / 16).max(1);
             self.evict_to(common, journal, at, most);
             if self.is_filled() && !self.clear_marks(common) {
                 // With less than half of the sessions that fit, marks are cleared in place.
-                self.evict_to(common, journal, at, most / 2);
+                self.evict_to(common, journal, at, all / 2 - 1);
             }
         }
         self.sessions.insert_unique(hash(&entry), entry, hash);
@@ -431,6 +446,7 @@ impl Store {
         self.sessions.num_buckets()
     }
 
+    #[cfg(feature = "std")]
     pub(crate) fn len(&self) -> usize {
         self.sessions.len()
     }
