@@ -47,7 +47,7 @@ use crate::SessionKey;
 ///   whose it is.
 /// * A clock that was set back, even far, gives sessions at most as long again as they had.
 ///
-/// This is the table of one thread, without std; [`ShardedTable`](crate::ShardedTable) is for many.
+/// This is the table of one thread, without std; `ShardedTable` (feature `std`) is for many.
 ///
 /// # Complexity
 /// Lookup, bind, rebind, `unbind_session`: O(1), and O(1) amortised where the table grows: then it
