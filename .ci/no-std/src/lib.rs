@@ -11,6 +11,9 @@ use equipoise_hash::compat::{Servers, envoy, nginx};
 use equipoise_hash::{ConsistentHash, HashKey, key::KeyHasher};
 use equipoise_health::monitor::{Monitor, MonitorConfig, Operator};
 use equipoise_health::{CheckConfig, OutlierConfig};
+use equipoise_sticky::affinity::cookie;
+use equipoise_sticky::affinity::token::Tokens;
+use equipoise_sticky::{SessionHasher, Table, TableConfig};
 
 struct Nothing;
 
@@ -59,4 +62,18 @@ pub extern "C" fn health(seed: u64) -> bool {
     monitor.poll(deadline, 1, |_| true, &mut alloc::vec::Vec::new());
     monitor.on_tallies(deadline, &[]);
     monitor.report(deadline, id).is_some_and(|report| report.reason.len() > 2)
+}
+
+/// Keeps the session tables, the tokens and the cookies from being optimised away.
+#[unsafe(no_mangle)]
+pub extern "C" fn sessions(secret: u8, now: u64) -> bool {
+    let Ok(config) = TableConfig::builder().max_sessions(10).build() else { return false };
+    let (mut table, id) = (Table::new(&config), BackendId::new(now));
+    let Some(key) = SessionHasher::new([secret; 16]).key(b"a") else { return false };
+    let bound = table.bind(&key, id, Instant::from_nanos(now)) == id;
+    let idle = core::time::Duration::from_secs(60);
+    let Ok(tokens) = Tokens::new("a", &[secret; 16], idle) else { return false };
+    let (text, _) = tokens.issue(id, now, None);
+    let mut values = cookie::values([text.as_str().as_bytes()], "a");
+    bound && values.next().is_none() && tokens.open(text.as_str().as_bytes(), now).is_ok()
 }

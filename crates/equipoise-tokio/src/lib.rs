@@ -10,6 +10,7 @@
 //! | [`control`] | the control task: a [`Controller`](control::Controller) owns a pool, has it probed, hears what came of requests, ejects, and tells an [`Observer`](control::Observer) |
 //! | [`probe`] | asks one backend once, and says in words what is wrong; [`Probe`](probe::Probe) is the trait for one of yours |
 //! | [`discovery`] | who the backends are, from a list, a file or DNS; [`Discover`](discovery::Discover) is the trait for a source of yours |
+//! | `sessions` | sessions that several balancers share through Redis or Valkey; feature `redis` |
 //!
 //! What a backend or a name server sends is read within bounds of size, and whoever waits for it sets
 //! a bound of time. Dropping a future ends what it does.
@@ -24,10 +25,15 @@
 //! | `tls` | TLS probes, and TLS under the others, by rustls |
 //! | `grpc` | the probe of gRPC's health service |
 //! | `dns` | discovery by A, AAAA and SRV records |
+//! | `redis` | sessions that balancers share through Redis or Valkey |
 
 pub mod control;
 pub mod discovery;
+#[cfg(any(feature = "http", feature = "tls", feature = "grpc", feature = "redis"))]
+mod excerpt;
 pub mod probe;
+#[cfg(feature = "redis")]
+pub mod sessions;
 
 /// The code of the README runs.
 #[cfg(all(doctest, feature = "http"))]

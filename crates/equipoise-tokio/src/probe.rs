@@ -52,8 +52,6 @@ use std::pin::Pin;
 #[cfg(feature = "http")]
 mod body;
 mod error;
-#[cfg(any(feature = "http", feature = "tls", feature = "grpc"))]
-mod excerpt;
 #[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(feature = "grpc")]

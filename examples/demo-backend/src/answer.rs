@@ -14,6 +14,11 @@ pub(crate) fn line(status: StatusCode, text: impl Into<String>) -> Answer {
     of(status, "text/plain; charset=utf-8", text.into() + "\n")
 }
 
+/// A page.
+pub(crate) fn html(page: String) -> Answer {
+    of(StatusCode::OK, "text/html; charset=utf-8", page)
+}
+
 /// How the database is, as `GET /health` says it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Health<'a> {

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::Mutex;
 
 use crate::answer::{Answer, Health, line};
+use crate::body;
 use crate::control;
-use crate::database::{Database, Down, Question};
+use crate::database::{Database, Question};
+use crate::down::Down;
 use crate::faults::{Fault, Faults, Part};
+use crate::login;
 use crate::query;
+use crate::sessions::Sessions;
 
 /// Longest body and longest id of an order.
 const MAX_BODY: usize = 64 * 1024;
@@ -24,6 +27,8 @@ const MAX_ID: usize = 256;
 pub(crate) struct App {
     pub(crate) name: String,
     pub(crate) database: Database,
+    /// Of the login app.
+    pub(crate) sessions: Sessions,
     pub(crate) faults: Faults,
     /// Held by whoever breaks or mends, so that the switches and the database change together.
     pub(crate) control: Mutex<()>,
@@ -63,6 +68,12 @@ impl App {
             "/" if is_read => (Part::Application, self.greet().await),
             "/orders" if is_read => (Part::Application, self.count_orders(query).await),
             "/orders" if is_post => (Part::Application, self.order(request).await),
+            "/app" if is_read => (Part::Application, login::show(self, request.headers()).await),
+            "/me" if is_read => (Part::Application, login::me(self, request.headers()).await),
+            "/login" if is_post => (Part::Application, login::log_in(self, request).await),
+            "/logout" if is_post => {
+                (Part::Application, login::log_out(self, request.headers()).await)
+            }
             "/health" if is_read => (Part::Health, self.health().await),
             "/live" if is_read => return Outcome::Answer(self.says(StatusCode::OK, "alive")),
             "/ready" if is_read => return Outcome::Answer(self.ready()),
@@ -122,13 +133,9 @@ impl App {
             let wrong = format!("an order needs an x-request-id of 1 to {MAX_ID} characters");
             return line(StatusCode::BAD_REQUEST, wrong);
         };
-        let body = match Limited::new(request.into_body(), MAX_BODY).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let wrong = format!("an order has at most {MAX_BODY} bytes");
-                return line(StatusCode::PAYLOAD_TOO_LARGE, wrong);
-            }
-            Err(error) => return line(StatusCode::BAD_REQUEST, error.to_string()),
+        let body = match body::read(request.into_body(), MAX_BODY, "an order").await {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
         };
         let by = self.name.clone();
         match self.database.ask(Question::Append { id, by, body }).await {
@@ -157,9 +164,9 @@ impl App {
 
     fn refuse(&self, path: &str) -> Answer {
         let allowed = match path {
-            "/" | "/live" | "/ready" | "/health" | "/served" => "GET, HEAD",
+            "/" | "/app" | "/me" | "/live" | "/ready" | "/health" | "/served" => "GET, HEAD",
             "/orders" => "GET, HEAD, POST",
-            "/drain" | "/mend" => "POST",
+            "/login" | "/logout" | "/drain" | "/mend" => "POST",
             path if path.starts_with("/break/") => "POST",
             _ => return self.says(StatusCode::NOT_FOUND, "no such page"),
         };
@@ -173,7 +180,7 @@ impl App {
         self.says(StatusCode::INTERNAL_SERVER_ERROR, &text)
     }
 
-    fn says(&self, status: StatusCode, text: &str) -> Answer {
+    pub(crate) fn says(&self, status: StatusCode, text: &str) -> Answer {
         line(status, format!("{}: {text}", self.name))
     }
 }

@@ -26,7 +26,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "URL")]
     pub(crate) database: DatabaseUrl,
 
-    /// How long the database may take for an answer
+    /// Where the login app keeps its sessions: memory, which no other process sees, or redis://HOST:PORT
+    #[arg(long, value_name = "WHERE", default_value = "memory")]
+    pub(crate) sessions: SessionsUrl,
+
+    /// How long the database, or the Redis with the sessions, may take for an answer
     #[arg(long, value_name = "MS", default_value = "1000", value_parser = parse_millis)]
     pub(crate) database_timeout_ms: Duration,
 
@@ -56,13 +60,39 @@ impl FromStr for DatabaseUrl {
                 path => Ok(Self::Sqlite(path.into())),
             };
         }
-        if let Some(rest) = url.strip_prefix("redis://") {
-            let address = rest.strip_suffix('/').unwrap_or(rest).parse().map(Self::Redis);
-            return address
-                .map_err(|_| format!("`{rest}` is not HOST:PORT, such as 127.0.0.1:6379"));
+        match redis(url) {
+            Some(address) => address.map(Self::Redis),
+            None => Err("give sqlite:PATH or redis://HOST:PORT".to_owned()),
         }
-        Err("give sqlite:PATH or redis://HOST:PORT".to_owned())
     }
+}
+
+/// Where the sessions are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum SessionsUrl {
+    /// In this process.
+    Memory,
+    /// In a Redis server.
+    Redis(Address),
+}
+
+impl FromStr for SessionsUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        match redis(url) {
+            Some(address) => address.map(Self::Redis),
+            None if url == "memory" => Ok(Self::Memory),
+            None => Err("give memory or redis://HOST:PORT".to_owned()),
+        }
+    }
+}
+
+/// The server's address, if it is a URL of Redis.
+fn redis(url: &str) -> Option<Result<Address, String>> {
+    let rest = url.strip_prefix("redis://")?;
+    let address = rest.strip_suffix('/').unwrap_or(rest).parse();
+    Some(address.map_err(|_| format!("`{rest}` is not HOST:PORT, such as 127.0.0.1:6379")))
 }
 
 /// A time in milliseconds, of the flags and of the queries.
@@ -75,7 +105,7 @@ pub(crate) fn parse_millis(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cli, DatabaseUrl};
+    use super::{Cli, DatabaseUrl, SessionsUrl};
     use clap::CommandFactory;
 
     #[test]
@@ -91,5 +121,12 @@ mod tests {
         let redis = |address: &str| Ok(DatabaseUrl::Redis(address.parse().unwrap()));
         assert_eq!("redis://localhost:6379".parse(), redis("localhost:6379"));
         assert_eq!("redis://[::1]:6379/".parse(), redis("[::1]:6379"));
+    }
+
+    #[test]
+    fn sessions_are_in_memory_or_at_an_address() {
+        assert_eq!("memory".parse(), Ok(SessionsUrl::Memory));
+        let redis = SessionsUrl::Redis("localhost:6379".parse().unwrap());
+        assert_eq!("redis://localhost:6379".parse(), Ok(redis));
     }
 }

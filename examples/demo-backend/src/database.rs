@@ -1,19 +1,17 @@
 //! A question to the database, in bounded time.
 
 mod redis;
-mod resp;
 mod sqlite;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Bytes;
 use proxy_kit::StartError;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use crate::config::DatabaseUrl;
+use crate::down::{Down, within};
 use redis::Redis;
 use sqlite::Sqlite;
 
@@ -46,22 +44,6 @@ pub(crate) enum Question {
     Append { id: String, by: String, body: Bytes },
     /// Reads and writes a little, as a check of its health: the how-manieth check by this name is it?
     Check { name: String },
-}
-
-/// Why the database has not answered.
-#[derive(Debug)]
-pub(crate) struct Down(String);
-
-impl Down {
-    fn new(why: impl fmt::Display) -> Self {
-        Self(why.to_string())
-    }
-}
-
-impl fmt::Display for Down {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 impl Database {
@@ -100,10 +82,7 @@ impl Database {
                 }
             }
         };
-        match timeout(self.limit, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Down(format!("no answer within {} ms", self.limit.as_millis()))),
-        }
+        within(self.limit, answer).await
     }
 
     /// Takes the database away, until it is brought back.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 /// What can be broken, each by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Part {
-    /// The answers of the application: `/` and `/orders`.
+    /// The answers of the application: `/`, `/orders` and the login app.
     Application,
     /// The answer of `/health`.
     Health,

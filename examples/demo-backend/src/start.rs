@@ -17,6 +17,7 @@ use crate::control::mend_all;
 use crate::database::Database;
 use crate::faults::Faults;
 use crate::server::serve;
+use crate::sessions::Sessions;
 
 /// How long requests in flight may take at the end.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -27,6 +28,7 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     let app = Arc::new(App {
         name: cli.name,
         database: Database::open(cli.database, cli.database_timeout_ms).await?,
+        sessions: Sessions::new(cli.sessions, cli.database_timeout_ms),
         faults: Faults::none(),
         control: Mutex::new(()),
         warm: AtomicBool::new(cli.warm_up_ms.is_none()),

@@ -10,6 +10,7 @@ use equipoise_pool::{Lease, Request};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::connect::is_local;
 use proxy_kit::pools::NamedPool;
+use proxy_kit::sticky::Session;
 use tokio::net::TcpStream;
 
 use crate::config::Timeouts;
@@ -42,7 +43,13 @@ impl Service {
             Ok(place) => place,
             Err(refused) => return log.end(&refused),
         };
-        let (lease, backend) = match self.reach(key, &mut log).await {
+        let mut session = self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(from)));
+        let reached = self.reach(key, session.as_mut(), &mut log).await;
+        log.pin = session.as_ref().and_then(Session::outcome);
+        if let Some(session) = &session {
+            session.settle(reached.as_ref().ok().map(|(lease, _)| lease.id()));
+        }
+        let (lease, backend) = match reached {
             Ok(reached) => reached,
             Err(error) => {
                 place.end(Outcome::Failure(Failure::Connect));
@@ -74,6 +81,7 @@ impl Service {
     async fn reach(
         &self,
         key: Option<HashKey>,
+        mut session: Option<&mut Session<'_>>,
         log: &mut ConnectionLog,
     ) -> Result<(Lease<Target>, TcpStream), String> {
         let mut tried = Vec::new();
@@ -88,7 +96,11 @@ impl Service {
             if let Some(key) = key {
                 request = request.with_key(key);
             }
-            let lease = self.pool.pool().pick(&request).map_err(|error| error.to_string())?;
+            let picked = match &mut session {
+                Some(session) => session.pick(self.pool.pool(), &request).await,
+                None => self.pool.pool().pick(&request),
+            };
+            let lease = picked.map_err(|error| error.to_string())?;
             log.attempt(lease.backend.name());
             match lease.backend.connect(self.timeouts.connect).await {
                 Ok(stream) => return Ok((lease, stream)),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
-use equipoise_core::{Clock, Instant};
+use equipoise_core::{Clock, Instant, PinOutcome};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::log;
 
@@ -20,6 +20,8 @@ pub(crate) struct ConnectionLog {
     pool: String,
     backend: Option<String>,
     attempts: u32,
+    /// What came of its session.
+    pub(crate) pin: Option<PinOutcome>,
     pub(crate) bytes: Bytes,
     end: String,
 }
@@ -35,6 +37,7 @@ impl ConnectionLog {
             pool,
             backend: None,
             attempts: 0,
+            pin: None,
             bytes: Bytes::default(),
             end,
         }
@@ -54,9 +57,10 @@ impl ConnectionLog {
 
 impl Drop for ConnectionLog {
     fn drop(&mut self) {
+        let pin = self.pin.map(|pin| format!(" pin={}", pin.name())).unwrap_or_default();
         let duration = self.clock.now().since(self.since).as_secs_f64() * 1e3;
         log::line(format_args!(
-            "{} pool={} backend={} attempts={} sent={} received={} duration={duration:.1}ms end=\"{}\"",
+            "{} pool={} backend={} attempts={}{pin} sent={} received={} duration={duration:.1}ms end=\"{}\"",
             self.client,
             self.pool,
             self.backend.as_deref().unwrap_or("-"),

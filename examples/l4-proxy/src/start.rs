@@ -32,8 +32,7 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
     let sockets = listen::bind(&addresses).await?;
     let signals = Signals::install().map_err(|error| StartError::new("signals", error))?;
-    let pools = services.iter().map(|service| &service.pool);
-    keys::announce(NAME, pools.map(|pool| (pool.name.as_str(), pool.key.as_ref())));
+    keys::announce(NAME, services.iter().map(|service| &*service.pool));
     let admin = match admin {
         Some(admin) => Some(admin.bind().await?),
         None => None,

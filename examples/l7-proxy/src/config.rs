@@ -32,7 +32,8 @@ pub(crate) struct Cli {
 impl Cli {
     /// Whether to run the demo: asked for, or nothing else was.
     pub(crate) fn is_demo(&self) -> bool {
-        let Flags { listen, backend, policy: _, key: _, admin: _, config, check } = &self.flags;
+        let Flags { listen, backend, config, check, policy: _, key: _, sticky: _, admin: _ } =
+            &self.flags;
         let nothing = listen.is_empty() && backend.is_empty() && config.is_none() && !check;
         self.demo || nothing
     }

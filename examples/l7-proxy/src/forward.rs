@@ -26,6 +26,7 @@ use hyper::{Request, Response, StatusCode};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::connect::is_local;
 use proxy_kit::pools::{NamedPool, Place};
+use proxy_kit::sticky::Session;
 use tokio::time::sleep;
 
 use crate::config::Timeouts;
@@ -66,12 +67,13 @@ enum Failed {
 }
 
 impl Forwarder {
-    /// Gets a response from a backend of the pool, picked by the key if it picks by one. `prepare`
-    /// sets the headers that depend on the backend.
+    /// Gets a response from a backend of the pool, that of the session if there is one, picked by the
+    /// key if it picks by one. `prepare` sets the headers that depend on the backend.
     pub(crate) async fn forward(
         &self,
         pool: &NamedPool<Upstream>,
         key: Option<HashKey>,
+        mut session: Option<&mut Session<'_>>,
         request: Request<Upload>,
         prepare: impl Fn(&mut Parts, &Upstream),
         log: &mut RequestLog,
@@ -91,7 +93,11 @@ impl Forwarder {
                 let reason = "the backend failed, and too many requests are being tried again";
                 return Err(Refusal::new(StatusCode::BAD_GATEWAY, reason));
             }
-            let lease = pool.pool().pick(&asked).map_err(|error| tried.refusal(error))?;
+            let picked = match &mut session {
+                Some(session) => session.pick(pool.pool(), &asked).await,
+                None => pool.pool().pick(&asked),
+            };
+            let lease = picked.map_err(|error| tried.refusal(error))?;
             log.backend = Some(lease.name().to_owned());
             log.attempts += 1;
             let (mut head, body) = request;
@@ -247,6 +253,9 @@ impl Tried {
         if error == PickError::NoKey {
             // The request lacks what it is to be placed by: no use in sending it again.
             return Refusal::new(StatusCode::BAD_REQUEST, error.to_string());
+        }
+        if matches!(error, PickError::Pinned(_)) {
+            return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
         }
         let full = matches!(error, PickError::Exhausted { full: 1.., .. });
         if self.backends.is_empty() || full {

@@ -11,6 +11,7 @@
 //! | `route` | which pool takes it |
 //! | [`seen`] | what a pool's key may be made from |
 //! | `cookies` | the cookies of a request |
+//! | `affinity` | the session of a request: what it brought, and what its client is told |
 //! | `forward` | pick, send, and try the next one: the heart |
 //! | `upstream` | a backend's connections, reused |
 //! | `upload` | the request body on its way to the backend |
@@ -19,6 +20,7 @@
 //! | `refusal` | the proxy's own answers |
 //! | `request_log` | one line per request |
 
+mod affinity;
 mod config;
 mod cookies;
 mod demo;

@@ -11,6 +11,7 @@ use hyper::http::uri::{PathAndQuery, Uri};
 use hyper::{Request, Response, StatusCode, Version};
 use proxy_kit::pools::NamedPool;
 
+use crate::affinity::Affinity;
 use crate::download::{Download, Held};
 use crate::forward::{Forwarded, Forwarder};
 use crate::headers;
@@ -73,6 +74,8 @@ impl Proxy {
         let host = target.host_header.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
         let seen = Seen { ends, host, uri: &head.uri, headers: &head.headers };
         let key = pool.key.as_ref().and_then(|key| key.of(&seen));
+        let sticky = pool.sticky.as_deref();
+        let mut affinity = sticky.map(|sticky| Affinity::read(sticky, ends, &mut head));
         // From the client's connection to the backend's: HTTP/1.1, and the path without the host.
         head.version = Version::HTTP_11;
         head.uri = origin_form(&head.uri);
@@ -83,10 +86,14 @@ impl Proxy {
         let request = Request::from_parts(head, body);
         let refused = |why| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why);
         let place = pool.admit().map_err(refused)?;
-        let forwarded = self.forwarder.forward(pool, key, request, prepare, log).await;
+        let session = affinity.as_mut().map(|affinity| &mut affinity.session);
+        let forwarded = self.forwarder.forward(pool, key, session, request, prepare, log).await;
         let mut forwarded = match forwarded {
             Ok(forwarded) => forwarded,
-            Err(refusal) => {
+            Err(mut refusal) => {
+                if let Some(affinity) = &affinity {
+                    log.pin = affinity.refused(&mut refusal.headers);
+                }
                 if refusal.status.is_server_error() {
                     place.end(Outcome::Failure(Failure::Response(refusal.status.as_u16())));
                 }
@@ -97,6 +104,12 @@ impl Proxy {
         if forwarded.response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let reason = "the backend changed the protocol without being asked";
             return Err(Refusal::new(StatusCode::BAD_GATEWAY, reason));
+        }
+        let headers = forwarded.response.headers_mut();
+        headers::forward_response(headers);
+        if let Some(affinity) = &affinity {
+            let (backend, clock) = (forwarded.lease.id(), self.forwarder.clock);
+            log.pin = affinity.answer(headers, backend, clock).await;
         }
         Ok(forwarded)
     }
@@ -112,7 +125,6 @@ impl Proxy {
             Outcome::Success
         };
         head.version = Version::HTTP_11;
-        headers::forward_response(&mut head.headers);
         log.status = Some(head.status);
         let latency = clock.now().since(lease.since());
         let held = Held { lease, connection, place, log, clock, latency, outcome };

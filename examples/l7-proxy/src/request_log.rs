@@ -1,6 +1,6 @@
 //! One line per request.
 
-use equipoise_core::{Clock, Instant};
+use equipoise_core::{Clock, Instant, PinOutcome};
 use hyper::{Method, StatusCode};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::log;
@@ -18,6 +18,8 @@ pub(crate) struct RequestLog {
     pub(crate) pool: Option<String>,
     pub(crate) backend: Option<String>,
     pub(crate) attempts: u32,
+    /// What came of its session.
+    pub(crate) pin: Option<PinOutcome>,
     /// Why the proxy answered by itself.
     pub(crate) refused: Option<String>,
     /// Whether the response's body was cut short, by whom.
@@ -27,8 +29,8 @@ pub(crate) struct RequestLog {
 impl RequestLog {
     pub(crate) fn new(clock: Monotonic, method: Method, path: &str) -> Self {
         let (path, since) = (path.to_owned(), clock.now());
-        let (status, pool, backend, refused, cut) = (None, None, None, None, None);
-        Self { clock, since, method, path, status, pool, backend, attempts: 0, refused, cut }
+        let (status, pool, backend, pin, refused, cut) = (None, None, None, None, None, None);
+        Self { clock, since, method, path, status, pool, backend, attempts: 0, pin, refused, cut }
     }
 }
 
@@ -37,11 +39,12 @@ impl Drop for RequestLog {
         // 499 is nginx's number for a client that did not wait.
         let status = self.status.as_ref().map_or("499", StatusCode::as_str);
         let duration = self.clock.now().since(self.since).as_secs_f64() * 1e3;
+        let pin = self.pin.map(|pin| format!(" pin={}", pin.name())).unwrap_or_default();
         let cut = self.cut.map(|by| format!(" cut_by={by}")).unwrap_or_default();
         let refused = self.refused.as_ref().map(|why| format!(" refused={why:?}"));
         let refused = refused.unwrap_or_default();
         log::line(format_args!(
-            "{} {} {status} pool={} backend={} attempts={} duration={duration:.1}ms{cut}{refused}",
+            "{} {} {status} pool={} backend={} attempts={}{pin} duration={duration:.1}ms{cut}{refused}",
             self.method,
             self.path,
             self.pool.as_deref().unwrap_or("-"),

@@ -72,7 +72,7 @@ async fn run(
 ) -> Result<(), StartError> {
     let signals = Signals::install().map_err(|error| StartError::new("signals", error))?;
     let limit = proxy.forwarder.timeouts.shutdown;
-    keys::announce(NAME, proxy.pools.iter().map(|pool| (pool.name.as_str(), pool.key.as_ref())));
+    keys::announce(NAME, proxy.pools.iter().map(Arc::as_ref));
     let admin = match admin {
         Some(admin) => Some(admin.bind().await?),
         None => None,

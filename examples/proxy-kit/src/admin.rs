@@ -6,6 +6,7 @@
 //! | `GET /backends`, `/backends/POOL`, `/backends/POOL/NAME` | all pools, one, or one backend, as JSON |
 //! | `POST /backends/POOL/NAME/drain`, `enable`, `disable` | the backend as it is then |
 //! | `POST /backends/POOL/NAME/weight?value=5` | the same |
+//! | `POST /backends/POOL/NAME/unpin` | the same; the sessions in the table that it had are placed anew |
 //!
 //! Where there is only one pool, `/backends/NAME` and what follows it do as well.
 //!
@@ -22,6 +23,8 @@ mod start;
 
 use equipoise_core::{Admin, Weight};
 use serde::Serialize;
+
+pub use crate::sticky::SessionsReport;
 
 pub use server::serve;
 pub use settings::{AdminSection, AdminSettings};
@@ -48,6 +51,9 @@ pub struct PoolReport {
     pub policy: String,
     /// Why it is in panic, in words; `None` if it is not.
     pub panic: Option<String>,
+    /// What came of sessions, if they are kept together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionsReport>,
     /// Its backends.
     pub backends: Vec<BackendReport>,
 }
@@ -57,7 +63,7 @@ pub struct PoolReport {
 pub struct BackendReport {
     /// Its name.
     pub name: String,
-    /// `up`, `down`, `pending`, `ejected`, `trial`, `draining` or `disabled`.
+    /// `up`, `down`, `pending`, `ejected`, `trial`, `draining`, `drained` or `disabled`.
     pub state: String,
     /// Why, in words.
     pub reason: String,
@@ -73,6 +79,9 @@ pub struct BackendReport {
     pub share: f64,
     /// What is probed, if anything is.
     pub check: Option<String>,
+    /// How many sessions it has, if a table knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<usize>,
 }
 
 /// What an operator does to a backend.
@@ -86,6 +95,8 @@ pub enum Action {
     Disable,
     /// Sets its weight.
     Weight(Weight),
+    /// Places its sessions anew.
+    Unpin,
 }
 
 /// Why nothing was done.

@@ -11,6 +11,7 @@ use equipoise_hash::key::KeySpec;
 
 use crate::StartError;
 use crate::backend::BackendSpec;
+use crate::sticky::StickyFlag;
 
 /// The flags that both proxies have.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -47,6 +48,15 @@ pub struct Flags {
     )]
     pub key: Option<KeySpec>,
 
+    /// How a session's requests are kept together.
+    #[arg(
+        long,
+        value_name = "MODE",
+        help = "Keep a session's requests on one backend: cookie, client, learn=COOKIE, header=NAME, \
+                prefix=COOKIE"
+    )]
+    pub sticky: Option<StickyFlag>,
+
     /// Listen here for operators: GET /backends shows the health of the backends, and POST changes it.
     /// A loopback address
     #[arg(long, value_name = "IP:PORT", value_parser = parse_listen)]
@@ -56,7 +66,7 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["listen", "backend", "policy", "key", "admin"]
+        conflicts_with_all = ["listen", "backend", "policy", "key", "sticky", "admin"]
     )]
     pub config: Option<PathBuf>,
 

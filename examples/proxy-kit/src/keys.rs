@@ -9,6 +9,7 @@ use equipoise_hash::compat::KeyRule;
 use equipoise_hash::key::{KeyHasher, KeyKind, KeyPart, KeySource, KeySpec};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::pools::NamedPool;
 use crate::{StartError, log};
 
 /// What a proxy sees of a request. A key of anything else would always be missing, so a
@@ -86,6 +87,17 @@ impl From<&str> for Secret {
     }
 }
 
+impl Secret {
+    /// What one has to be.
+    pub(crate) const WANTED: &str =
+        "not a text of 32 hexadecimal digits, as `openssl rand -hex 16` makes";
+
+    /// Its bytes, if it is one.
+    pub(crate) const fn bytes(self) -> Option<[u8; 16]> {
+        self.0
+    }
+}
+
 impl Written<'_> {
     /// Checks it against the policy, which picks by a key or does not, and against what the proxy
     /// sees.
@@ -140,8 +152,7 @@ impl Written<'_> {
             None => None,
             Some(Secret(Some(secret))) => Some(KeyHasher::new(secret)),
             Some(Secret(None)) => {
-                let wanted = "not a text of 32 hexadecimal digits, as `openssl rand -hex 16` makes";
-                return wrong("secret", wanted.to_owned());
+                return wrong("secret", Secret::WANTED.to_owned());
             }
         };
         Ok(Some(KeySettings { spec, hash: Hash::Secret(hasher) }))
@@ -184,11 +195,22 @@ impl PoolKey {
     }
 }
 
-/// Says of which pools the secret is random, and what follows from that. `pools` are the names of
-/// pools and their keys.
-pub fn announce<'a>(program: &str, pools: impl Iterator<Item = (&'a str, Option<&'a PoolKey>)>) {
-    let random = pools.filter(|(_, key)| key.is_some_and(|key| key.is_random));
-    let names: Vec<_> = random.map(|(name, _)| format!("pools.{name}.secret")).collect();
+/// Says of which pools the secret is random, and what follows from that.
+pub fn announce<'a, B: 'a>(program: &str, pools: impl Iterator<Item = &'a NamedPool<B>>) {
+    let mut names = Vec::new();
+    for pool in pools {
+        if pool.key.as_ref().is_some_and(|key| key.is_random) {
+            names.push(format!("pools.{}.secret", pool.name));
+        }
+        if pool.sticky.as_ref().is_some_and(|sticky| sticky.is_random()) {
+            log::line(format_args!(
+                "{program}: pools.{}.sticky.secret: not given, so drawn at random: sessions are placed \
+                 anew after a restart, and other proxies don't know them; to keep them, give 32 \
+                 hexadecimal digits (openssl rand -hex 16) in the file of --config",
+                pool.name
+            ));
+        }
+    }
     if !names.is_empty() {
         log::line(format_args!(
             "{program}: {}: not given, so drawn at random: keys move at a restart, and other proxies \

@@ -11,6 +11,7 @@
 //! | [`discover`] | backends from a file or a name server |
 //! | [`admin`] | shows an operator the backends and their health, and lets them be changed |
 //! | [`keys`] | by which key a pool picks: as it is written, checked, and at work |
+//! | [`sticky`] | how a pool keeps a session's requests together: as it is written, checked, and at work |
 //! | [`pools`] | resolved backends in an `equipoise_pool::Pool` |
 //! | [`connect`] | a connection to a backend, in a limited time |
 //! | [`listen`] | bound sockets, and the loop that accepts |
@@ -45,5 +46,6 @@ pub mod pools;
 pub mod run;
 pub mod settings;
 pub mod shutdown;
+pub mod sticky;
 
 pub use error::StartError;

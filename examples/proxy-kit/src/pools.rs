@@ -25,6 +25,7 @@ use crate::connect::Backend;
 use crate::keys::{KeySettings, PoolKey};
 use crate::observer::{Connections, HealthLog};
 use crate::settings::PoolSettings;
+use crate::sticky::{Memory, Sticky, StickySettings};
 
 /// A pool of `B`, and what it is called.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct NamedPool<B> {
     pub name: String,
     /// The key that it picks by, if it does.
     pub key: Option<PoolKey>,
+    /// How it keeps a session's requests together, if it does.
+    pub sticky: Option<Arc<Sticky>>,
     control: Controller<B, BoxPolicy>,
     clock: Monotonic,
     settings: PoolSettings,
@@ -85,6 +88,8 @@ impl<B: Connections> NamedPool<B> {
         let policy = policy(settings).map_err(|error| {
             StartError::new(field, format!("not for `{}`: {error}", settings.policy()))
         })?;
+        let start = |sticky: &StickySettings| sticky.start(settings.name(), clock, seed);
+        let sticky = settings.sticky().map(start);
         let health = settings.health();
         let log = HealthLog { pool: settings.name().to_owned(), close: health.close };
         let control = Controller::new(policy, seed, control_settings(settings), clock, log);
@@ -96,6 +101,7 @@ impl<B: Connections> NamedPool<B> {
         Ok(Self {
             name: settings.name().to_owned(),
             key: settings.key().map(KeySettings::start).transpose()?,
+            sticky: sticky.transpose()?.map(Arc::new),
             control,
             clock,
             settings: settings.clone(),
@@ -116,6 +122,10 @@ impl<B: Connections> NamedPool<B> {
     ) -> Result<(), StartError> {
         let control = self.control.clone();
         tokio::spawn(async move { control.run().await });
+        if let Some(sticky) = self.sticky.clone() {
+            sticky.reach().await;
+            tokio::spawn(async move { sticky.keep().await });
+        }
         if let Some(discovery) = self.settings.discovery() {
             let (control, source) = (self.control.clone(), discovery.source()?);
             let settings = self.settings.clone();
@@ -176,6 +186,8 @@ impl<B: Connections> NamedPool<B> {
     /// How it stands, for an operator.
     pub fn report(&self) -> PoolReport {
         let check = self.control.check();
+        let sticky = self.sticky.as_deref();
+        let table = sticky.and_then(|sticky| Some(sticky.pins.memory()?.table()));
         let backend = |standing: Standing| {
             let status = standing.status;
             BackendReport {
@@ -187,6 +199,7 @@ impl<B: Connections> NamedPool<B> {
                 weight: status.weight,
                 tier: status.tier,
                 in_flight: status.in_flight,
+                sessions: table.map(|table| table.sessions_of(status.id)),
                 share: status.finding.share.get(),
             }
         };
@@ -194,14 +207,32 @@ impl<B: Connections> NamedPool<B> {
             name: self.name.clone(),
             policy: self.settings.policy().to_string(),
             panic: self.control.panic(),
+            sessions: sticky.map(Sticky::report),
             backends: self.control.standings().into_iter().map(backend).collect(),
+        }
+    }
+
+    fn unpin(&self, id: BackendId) -> Result<(), ActError> {
+        let table = self.sticky.as_ref().and_then(|sticky| sticky.pins.memory());
+        match table {
+            Some(Memory::Local(table)) => {
+                table.unbind_backend(id);
+                Ok(())
+            }
+            Some(Memory::Shared(_)) => Err(ActError::Refused(
+                "its sessions are in Redis, where others use them; drain or disable it".to_owned(),
+            )),
+            None => Err(ActError::Refused(
+                "no table keeps its sessions: clients do; drain or disable it, or raise `epoch`"
+                    .to_owned(),
+            )),
         }
     }
 
     /// Does what an operator wants of a backend.
     ///
     /// # Errors
-    /// [`ActError::Unknown`].
+    /// [`ActError::Unknown`]; [`ActError::Refused`], if its sessions can't be placed anew.
     pub fn act(&self, backend: &str, action: Action) -> Result<(), ActError> {
         let known = self.control.standings().into_iter().find(|known| &*known.name == backend);
         let id = known.ok_or(ActError::Unknown)?.status.id;
@@ -210,6 +241,7 @@ impl<B: Connections> NamedPool<B> {
             Action::Drain => self.control.set_admin(id, Admin::Draining),
             Action::Disable => self.control.set_admin(id, Admin::Disabled),
             Action::Weight(weight) => self.control.set_weight(id, weight),
+            Action::Unpin => return self.unpin(id),
         };
         // It may have left meanwhile.
         done.map_err(|_| ActError::Unknown)

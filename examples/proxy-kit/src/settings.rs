@@ -14,6 +14,7 @@ use crate::discover::{DiscoverSection, Discovery};
 use crate::flags::{Flags, parse_listen};
 use crate::health::{HealthSection, HealthSettings};
 use crate::keys::{KeySettings, Secret, Sight, Written};
+use crate::sticky::{StickySection, StickySettings};
 
 /// `[pools.NAME]`, as it is written.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,6 +34,8 @@ pub struct PoolSection {
     pub discover: Option<DiscoverSection>,
     /// How their health is found out, instead of as `[health]` says.
     pub health: Option<HealthSection>,
+    /// How a session's requests are kept together.
+    pub sticky: Option<StickySection>,
 }
 
 /// A pool with a good name, and at least one backend, all of them different, or a place to find
@@ -46,6 +49,7 @@ pub struct PoolSettings {
     backends: Vec<BackendSpec>,
     discovery: Option<Discovery>,
     health: HealthSettings,
+    sticky: Option<StickySettings>,
 }
 
 /// The pool that the flags describe.
@@ -70,7 +74,7 @@ impl PoolSettings {
             let wrong = "a name has letters, digits, `-` and `_` only";
             return Err(StartError::new(format!("pools.{name}"), wrong));
         }
-        let PoolSection { policy, key, secret, backends, discover, health: own } = section;
+        let PoolSection { policy, key, secret, backends, discover, health: own, sticky } = section;
         let written = Written { section: Some(name), key, secret };
         let key = written.check(policy, sight)?;
         let health = match own {
@@ -79,9 +83,12 @@ impl PoolSettings {
         };
         let at = format!("pools.{name}.discover");
         let discovery = discover.map(|section| Discovery::new(&at, &section)).transpose()?;
+        let at = format!("pools.{name}.sticky");
+        let sticky = sticky.map(|section| StickySettings::new(&at, section, sight, &backends));
+        let sticky = sticky.transpose()?;
         let field = format!("pools.{name}.backends");
         let name = name.to_owned();
-        Self { name, field, policy, key, backends, discovery, health }.with_good_backends()
+        Self { name, field, policy, key, backends, discovery, health, sticky }.with_good_backends()
     }
 
     fn with_good_backends(self) -> Result<Self, StartError> {
@@ -143,7 +150,8 @@ impl PoolSettings {
         let (name, field) = (DEFAULT_POOL.to_owned(), "--backend".to_owned());
         let backends = flags.backend.clone();
         let (discovery, health) = (None, HealthSettings::default());
-        Self { name, field, policy, key, backends, discovery, health }.with_good_backends()
+        let sticky = flags.sticky.as_ref().map(|mode| mode.settings(sight)).transpose()?;
+        Self { name, field, policy, key, backends, discovery, health, sticky }.with_good_backends()
     }
 
     /// The name.
@@ -169,6 +177,11 @@ impl PoolSettings {
     /// How the health of its backends is found out.
     pub const fn health(&self) -> &HealthSettings {
         &self.health
+    }
+
+    /// How a session's requests are kept together, if they are.
+    pub const fn sticky(&self) -> Option<&StickySettings> {
+        self.sticky.as_ref()
     }
 
     /// Where its backends come from, if they are not listed.

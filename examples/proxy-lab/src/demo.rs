@@ -17,6 +17,8 @@ pub struct Demo {
     program: PathBuf,
     process: Option<Proxy>,
     database: PathBuf,
+    /// Where the login app's sessions are, if not where they are by default.
+    sessions: Option<String>,
     /// What it calls itself.
     pub name: &'static str,
     /// `127.x.y.z:port`, the same over every restart.
@@ -31,6 +33,17 @@ impl Demo {
     /// If it does not start.
     pub fn start(proxy: &str, scratch: &str, name: &'static str) -> Self {
         let mut demo = Self::prepared(proxy, scratch, name);
+        demo.restart();
+        demo
+    }
+
+    /// As [`start`](Self::start), with the login app's sessions there: `redis://HOST:PORT`, or `memory` as without.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn with_sessions(proxy: &str, scratch: &str, name: &'static str, sessions: &str) -> Self {
+        let mut demo = Self::prepared(proxy, scratch, name);
+        demo.sessions = Some(sessions.to_owned());
         demo.restart();
         demo
     }
@@ -58,7 +71,7 @@ impl Demo {
         let address = own_address();
         let file = format!("{}-{}.db", std::process::id(), address.replace([':', '.'], "-"));
         let database = PathBuf::from(scratch).join(file);
-        Self { program: program(proxy), process: None, database, name, address }
+        Self { program: program(proxy), process: None, database, sessions: None, name, address }
     }
 
     /// Kills it with SIGKILL, as the kernel does when memory is short.
@@ -72,7 +85,9 @@ impl Demo {
     /// If it does not start.
     pub fn restart(&mut self) {
         let database = format!("sqlite:{}", self.database.display());
-        let args = ["--listen", &self.address, "--name", self.name, "--database", &database];
+        let mut args =
+            vec!["--listen", &self.address, "--name", self.name, "--database", &database];
+        args.extend(self.sessions.iter().flat_map(|sessions| ["--sessions", sessions]));
         self.process = Some(Proxy::start(&self.program.to_string_lossy(), 1, args));
     }
 

@@ -7,6 +7,8 @@
 //! | [`python`] | `python3 -m http.server`, a backend that nobody here wrote |
 //! | [`backend`] | backends that do as a test says, and count |
 //! | [`client`] | requests and replies, byte by byte if need be |
+//! | [`browser`] | a client that keeps its cookies |
+//! | [`redis`] | a real Redis server |
 //! | [`fleet`] | a real nginx, HAProxy or Envoy beside ours |
 //! | [`wait`](mod@wait) | for a condition, never for a time |
 //! | [`demo`] | the demo backend, broken by request or as a process |
@@ -21,6 +23,7 @@
 //! Everything that it starts ends with its owner. Everything panics on failure: it is for tests.
 
 pub mod backend;
+pub mod browser;
 pub mod checks;
 pub mod client;
 pub mod demo;
@@ -31,6 +34,7 @@ pub mod lab;
 pub mod load;
 pub mod process;
 pub mod python;
+pub mod redis;
 pub mod table;
 pub mod timeline;
 pub mod wait;

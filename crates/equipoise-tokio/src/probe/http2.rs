@@ -129,6 +129,6 @@ pub(super) fn reason(error: &h2::Error, meter: &Meter, answered: bool) -> ProbeE
         Some(_) if error.is_library() => ProbeError::Not("HTTP/2"),
         Some(Reason::NO_ERROR) => cut,
         Some(reason) => ProbeError::Http2(reason.description().into()),
-        None => ProbeError::Http2(super::excerpt::excerpt(&error.to_string()).into()),
+        None => ProbeError::Http2(crate::excerpt::excerpt(&error.to_string()).into()),
     }
 }

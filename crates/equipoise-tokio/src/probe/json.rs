@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use super::excerpt::excerpt;
 use super::{InvalidProbe, ProbeError};
+use crate::excerpt::excerpt;
 
 /// A condition on a JSON body: `$.db == "ok"`.
 ///

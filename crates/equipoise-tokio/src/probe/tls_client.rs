@@ -16,11 +16,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::excerpt::excerpt;
 use super::meter::{Meter, Metered};
 use super::target::bare_name;
 use super::wire::connect;
 use super::{InvalidProbe, ProbeError, Target};
+use crate::excerpt::excerpt;
 
 /// How to speak TLS to a backend: which certificates to trust, and for which name.
 ///

@@ -1,15 +1,15 @@
 //! Redis: a server, connected to for each question, so that an answer tells of the server that is there now.
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use hyper::body::Bytes;
 use parking_lot::Mutex;
 use proxy_kit::backend::Address;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
-use super::resp::{Client, Value};
-use super::{Down, Question};
+use super::Question;
+use crate::down::Down;
+use crate::resp::{Client, Value, unexpected};
 
 /// All keys begin so: the server may have others.
 const ORDERS: &str = "demo-backend:orders";
@@ -30,7 +30,7 @@ impl Redis {
     }
 
     pub(super) async fn ask(&self, question: Question) -> Result<u64, Down> {
-        let mut client = self.connect().await.map_err(Down::new)?;
+        let mut client = self.connect().await?;
         let value = match question {
             Question::Orders => client.call(&[b"GET", ORDERS.as_bytes()]).await?,
             Question::OrdersOf { id } => client.call(&[b"LLEN", list(&id).as_bytes()]).await?,
@@ -55,15 +55,18 @@ impl Redis {
         *self.closed.lock() = None;
     }
 
-    async fn connect(&self) -> io::Result<Client> {
-        let closed: Option<SocketAddr> =
-            self.closed.lock().as_ref().map(TcpSocket::local_addr).transpose()?;
-        let stream = match closed {
-            Some(address) => TcpStream::connect(address).await?,
-            None => TcpStream::connect(self.address.as_str()).await?,
-        };
-        stream.set_nodelay(true)?;
-        Ok(Client::new(stream))
+    async fn connect(&self) -> Result<Client, Down> {
+        let closed: Option<SocketAddr> = self
+            .closed
+            .lock()
+            .as_ref()
+            .map(TcpSocket::local_addr)
+            .transpose()
+            .map_err(Down::new)?;
+        match closed {
+            Some(address) => Client::connect(address).await,
+            None => Client::connect(self.address.as_str()).await,
+        }
     }
 }
 
@@ -108,8 +111,4 @@ fn number(value: &Value) -> Result<u64, Down> {
         Value::Simple(_) | Value::Array(_) => None,
     };
     number.map_or_else(|| unexpected(value), Ok)
-}
-
-fn unexpected<T>(value: &impl std::fmt::Debug) -> Result<T, Down> {
-    Err(Down(format!("unexpected reply {value:?}")))
 }

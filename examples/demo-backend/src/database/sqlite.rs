@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
-use super::{Down, Question};
+use super::Question;
+use crate::down::Down;
 
 /// The health check writes to a table of its own, one row for each name, so that nothing grows.
 const SCHEMA: &str = "
@@ -106,7 +107,7 @@ impl Sqlite {
         }
         if !self.is_away()? {
             let (path, aside) = (self.path.display(), self.aside.display());
-            return Err(Down(format!("both {path} and {aside} are there; remove one")));
+            return Err(Down::new(format_args!("both {path} and {aside} are there; remove one")));
         }
         fs::rename(&self.aside, &self.path).map_err(Down::new)
     }

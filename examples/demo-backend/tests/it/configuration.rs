@@ -32,6 +32,8 @@ fn bad_flags_are_refused() {
         (vec!["--database", "redis://"], vec!["--database", "HOST:PORT"]),
         (vec!["--database", "redis://localhost"], vec!["--database", "`localhost`"]),
         (vec!["--database", "redis://user:secret@localhost:6379/0"], vec!["--database"]),
+        (with(&["--sessions", "disk"]), vec!["--sessions", "memory or redis://HOST:PORT"]),
+        (with(&["--sessions", "redis://localhost"]), vec!["--sessions", "`localhost`"]),
     ] {
         assert_refused(PROGRAM, &args, &named);
     }
@@ -70,7 +72,9 @@ fn help_and_version_are_no_errors() {
         assert!(output.contains("demo-backend"));
     }
     let (_, help, _) = process::run(PROGRAM, ["--help"]);
-    for flag in ["--listen", "--name", "--database", "--database-timeout-ms", "--warm-up-ms"] {
+    for flag in
+        ["--listen", "--name", "--database", "--sessions", "--database-timeout-ms", "--warm-up-ms"]
+    {
         assert!(help.contains(flag), "{help}");
     }
 }

@@ -3,6 +3,7 @@
 mod configuration;
 mod demo;
 mod faults;
+mod login;
 mod redis;
 mod routes;
 mod shutdown;

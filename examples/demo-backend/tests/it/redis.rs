@@ -1,67 +1,13 @@
 //! Redis, as the database that goes away.
 
 use std::io::Read;
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
 
-use proxy_lab::backend::{Backend, free_address};
-use proxy_lab::client::Connection;
+use proxy_lab::backend::Backend;
 use proxy_lab::fleet::is_installed;
+use proxy_lab::redis::Redis;
 use proxy_lab::wait;
 
 use crate::demo::{Demo, line};
-
-/// A real server on a free port, with nothing on the disk. Killed when dropped.
-#[derive(Debug)]
-struct Redis {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Redis {
-    fn start() -> Self {
-        Self::start_at(free_address().parse().unwrap())
-    }
-
-    fn start_at(address: SocketAddr) -> Self {
-        let port = address.port().to_string();
-        let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server starts");
-        let mut redis = Self { child, address };
-        wait::until("Redis to listen", || {
-            assert_eq!(redis.child.try_wait().unwrap(), None, "redis-server ended");
-            TcpStream::connect(address).is_ok()
-        });
-        redis
-    }
-
-    fn url(&self) -> String {
-        format!("redis://{}", self.address)
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// A command whose reply is one line.
-    fn command(&self, command: &str) -> String {
-        let mut connection = Connection::open(self.address);
-        connection.send(format!("{command}\r\nQUIT\r\n"));
-        String::from_utf8(connection.rest()).unwrap()
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn ok() -> (u16, String) {
     (200, r#"{"name":"one","db":"ok"}"#.to_owned())
@@ -131,9 +77,8 @@ fn a_server_that_dies_is_down_and_may_come_later() {
     // It starts without its database, too.
     let late = Demo::over(&redis.url(), &[]);
     assert_down(&late, "Connection refused");
-    let redis = Redis::start_at(redis.address);
+    redis.restart();
     assert_eq!((demo.get("/health"), late.get("/health")), (ok(), ok()));
-    drop(redis);
 }
 
 #[test]

@@ -108,6 +108,8 @@ fn bad_requests_are_refused_by_name() {
         ("/nowhere", 404, "no such page"),
         ("/mend", 405, "allowed: POST"),
         ("/break/500", 405, "allowed: POST"),
+        ("/login", 405, "allowed: POST"),
+        ("/logout", 405, "allowed: POST"),
         ("/orders", 400, "`id` is missing"),
         ("/orders?ID=1", 400, "unknown parameter `ID`"),
     ] {
@@ -116,6 +118,7 @@ fn bad_requests_are_refused_by_name() {
     }
     for (path, status, named) in [
         ("/", 405, "allowed: GET, HEAD"),
+        ("/me", 405, "allowed: GET, HEAD"),
         ("/orders", 400, "x-request-id"),
         ("/break/", 400, "can't break ``"),
         ("/break/teapot", 400, "can't break `teapot`"),

@@ -41,6 +41,7 @@ enum Verb {
     Enable,
     Disable,
     Weight,
+    Unpin,
 }
 
 impl Verb {
@@ -50,6 +51,7 @@ impl Verb {
             "enable" => Self::Enable,
             "disable" => Self::Disable,
             "weight" => Self::Weight,
+            "unpin" => Self::Unpin,
             _ => return None,
         })
     }
@@ -186,6 +188,7 @@ fn action(verb: Verb, asked: Asked<'_>) -> Result<Action, Reply> {
         Verb::Enable => Action::Enable,
         Verb::Disable => Action::Disable,
         Verb::Weight => Action::Weight(weight(asked)?),
+        Verb::Unpin => Action::Unpin,
     })
 }
 
@@ -259,6 +262,7 @@ fn help(local: SocketAddr) -> String {
          POST /backends/POOL/NAME/disable        take it out of service\n\
          POST /backends/POOL/NAME/enable         put it back\n\
          POST /backends/POOL/NAME/weight?value=N set its weight, 0 to {max}\n\
+         POST /backends/POOL/NAME/unpin          place its sessions anew, if a table keeps them\n\
          With a single pool, /POOL may be left out.\n\
          \n\
          curl http://{local}/backends\n\

@@ -29,11 +29,13 @@ impl Fake {
             in_flight: 3,
             share: 1.0,
             check: Some("GET /health".to_owned()),
+            sessions: Some(7),
         };
         let pool = |name: &&str| PoolReport {
             name: (*name).to_owned(),
             policy: "p2c".to_owned(),
             panic: None,
+            sessions: None,
             backends: vec![backend("a:80"), backend("[::1]:80"), backend("fixed:80")],
         };
         let pools = Mutex::new(names.iter().map(pool).collect());
@@ -59,6 +61,7 @@ impl Pools for Fake {
             Action::Enable => (found.state, found.admin) = ("up".into(), Admin::Enabled),
             Action::Disable => (found.state, found.admin) = ("disabled".into(), Admin::Disabled),
             Action::Weight(weight) => found.weight = weight,
+            Action::Unpin => found.sessions = Some(0),
         }
         self.done.lock().push((pool.to_owned(), backend.to_owned(), action));
         Ok(())
@@ -166,6 +169,9 @@ async fn a_post_changes_a_backend_and_shows_it() {
         assert_eq!(body["admin"], admin);
         assert_eq!(server.done(), [("api".to_owned(), "a:80".to_owned(), action)]);
     }
+    let (status, body) = server.post("/backends/api/a:80/unpin", "").await;
+    assert_eq!((status, &json(&body)["sessions"]), (200, &0.into()));
+    assert_eq!(server.done(), [("api".to_owned(), "a:80".to_owned(), Action::Unpin)]);
 }
 
 #[tokio::test]

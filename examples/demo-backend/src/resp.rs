@@ -1,11 +1,13 @@
 //! A command to Redis and its reply, in [RESP2](https://redis.io/docs/latest/develop/reference/protocol-spec/).
 //!
-//! Six commands on a connection of their own don't need a client library: the usual one would bring thirty crates.
+//! A few commands on a connection of their own don't need a client library: the usual one would bring thirty crates.
+
+use std::fmt::Debug;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 
-use super::Down;
+use crate::down::Down;
 
 /// Longest line and longest string that is read: what answers may not be Redis.
 const MAX_LINE: u64 = 1024;
@@ -14,7 +16,7 @@ const MAX_ARRAY: usize = 16;
 
 /// A reply that is no error.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Simple(String),
     Integer(i64),
     /// `None` is null: there is no such key.
@@ -25,10 +27,18 @@ pub(super) enum Value {
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Client<S = TcpStream>(BufReader<S>);
+pub(crate) struct Client<S = TcpStream>(BufReader<S>);
+
+impl Client {
+    pub(crate) async fn connect(address: impl ToSocketAddrs) -> Result<Self, Down> {
+        let stream = TcpStream::connect(address).await.map_err(Down::new)?;
+        stream.set_nodelay(true).map_err(Down::new)?;
+        Ok(Self::new(stream))
+    }
+}
 
 impl<S: AsyncReadExt + AsyncWriteExt + Unpin> Client<S> {
-    pub(super) fn new(stream: S) -> Self {
+    fn new(stream: S) -> Self {
         Self(BufReader::new(stream))
     }
 
@@ -36,7 +46,7 @@ impl<S: AsyncReadExt + AsyncWriteExt + Unpin> Client<S> {
     ///
     /// # Errors
     /// The server's error too. The connection must not be used after that.
-    pub(super) async fn call(&mut self, command: &[&[u8]]) -> Result<Value, Down> {
+    pub(crate) async fn call(&mut self, command: &[&[u8]]) -> Result<Value, Down> {
         let mut bytes = format!("*{}\r\n", command.len()).into_bytes();
         for part in command {
             bytes.extend(format!("${}\r\n", part.len()).into_bytes());
@@ -56,7 +66,7 @@ impl<S: AsyncReadExt + AsyncWriteExt + Unpin> Client<S> {
 
     /// A value that is no array, from its first line on.
     async fn value(&mut self, line: &str) -> Result<Value, Down> {
-        let wrong = || Down(format!("not Redis: {line:?}"));
+        let wrong = || Down::new(format_args!("not Redis: {line:?}"));
         let (kind, rest) = line.split_at_checked(1).ok_or_else(wrong)?;
         match kind {
             "+" => Ok(Value::Simple(rest.to_owned())),
@@ -84,11 +94,16 @@ impl<S: AsyncReadExt + AsyncWriteExt + Unpin> Client<S> {
     }
 }
 
+/// A reply of the wrong kind.
+pub(crate) fn unexpected<T>(value: &impl Debug) -> Result<T, Down> {
+    Err(Down::new(format_args!("unexpected reply {value:?}")))
+}
+
 fn size(text: &str, max: usize) -> Result<usize, Down> {
     text.parse()
         .ok()
         .filter(|size| *size <= max)
-        .ok_or_else(|| Down(format!("not Redis: length {text:?}")))
+        .ok_or_else(|| Down::new(format_args!("not Redis: length {text:?}")))
 }
 
 #[cfg(test)]

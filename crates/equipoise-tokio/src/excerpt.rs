@@ -1,4 +1,4 @@
-//! What a backend wrote, fit for a page and a log.
+//! What another program wrote, fit for a page and a log.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ const LIMIT: usize = 80;
 
 /// The beginning of the text, with everything escaped that does not print: line ends, control
 /// sequences of terminals, marks that turn the direction of the text.
-pub(super) fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     let mut out = String::new();
     for (count, c) in text.chars().enumerate() {
         if count == LIMIT {

@@ -1,0 +1,212 @@
+//! The session of a request: what it brought in its headers, and what its client is told.
+
+use equipoise_core::{BackendId, Clock, Pin, PinOutcome};
+use equipoise_sticky::affinity::cache_guard;
+use equipoise_sticky::affinity::cookie::{self, Edit, learn, prefix};
+use equipoise_sticky::affinity::route;
+use equipoise_sticky::affinity::token::{Token, Tokens};
+use hyper::header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use hyper::http::request::Parts;
+use proxy_kit::clock::{Monotonic, unix_seconds};
+use proxy_kit::sticky::{Brought, By, Session, Sticky, Way};
+
+use crate::seen::Ends;
+
+/// The session of one request.
+#[derive(Debug)]
+pub(crate) struct Affinity<'a> {
+    sticky: &'a Sticky,
+    /// To pick by.
+    pub(crate) session: Session<'a>,
+    /// What it brought, if it opens.
+    token: Option<Token>,
+}
+
+impl<'a> Affinity<'a> {
+    /// Reads what a request brings, and takes out of it what only concerns this proxy.
+    pub(crate) fn read(sticky: &'a Sticky, ends: Ends, head: &mut Parts) -> Self {
+        let mut token = None;
+        let brought = match &sticky.way {
+            Way::Token { tokens, cookie, is_prefix } => {
+                let name = cookie.name();
+                let (brought, opened) = if *is_prefix {
+                    sealed(tokens, prefix::tokens(lines(&head.headers, &COOKIE), name))
+                } else {
+                    sealed(tokens, cookie::values(lines(&head.headers, &COOKIE), name))
+                };
+                let edit = if *is_prefix { prefix::strip } else { cookie::without };
+                edit_lines(&mut head.headers, &COOKIE, |line| edit(line, name));
+                token = opened;
+                brought
+            }
+            Way::Route { name, routes } => {
+                let in_cookie = cookie::values(lines(&head.headers, &COOKIE), name).next();
+                let uri = head.uri.path_and_query().map_or("", |target| target.as_str());
+                let id = in_cookie.or_else(|| route::id_in_uri(uri.as_bytes(), name));
+                let pin = id.map_or(Pin::Absent, |id| {
+                    let known = route::of_id(id).and_then(|route| routes.get(route));
+                    known.map_or(Pin::Unusable, |backend| Pin::To(*backend))
+                });
+                Brought { pin, ..Brought::default() }
+            }
+            Way::Table { by: By::Cookie(name), hasher } => {
+                let id = cookie::values(lines(&head.headers, &COOKIE), name).next();
+                // It is for the application to say whether this is a session.
+                let pin = if id.is_some() { Pin::Unusable } else { Pin::Absent };
+                Brought { pin, ..Brought::keyed(id.and_then(|id| hasher.key(id)), false) }
+            }
+            Way::Table { by: By::Header(name), hasher } => {
+                let id = head.headers.get(name).map(HeaderValue::as_bytes);
+                Brought::keyed(id.and_then(|id| hasher.key(id)), true)
+            }
+            Way::Table { by: By::Client(_), .. } => sticky.of_client(ends.client),
+        };
+        Self { sticky, session: sticky.pins.session(brought), token }
+    }
+
+    /// A backend has answered: tells the client what it has to know, and the table what it has not known.
+    pub(crate) async fn answer(
+        &self,
+        headers: &mut HeaderMap,
+        backend: BackendId,
+        clock: Monotonic,
+    ) -> Option<PinOutcome> {
+        let outcome = self.session.outcome()?;
+        let gave = match &self.sticky.way {
+            Way::Token { tokens, .. } => self.seal(tokens, headers, backend, outcome),
+            Way::Table { by: By::Cookie(name), hasher } => {
+                let change = learn::change(lines(headers, &SET_COOKIE), name, unix_seconds());
+                let now = clock.now();
+                match change {
+                    Some(learn::Change::Set(id)) => {
+                        if let Some(key) = hasher.key(id) {
+                            self.sticky.pins.learn(&key, backend, now).await;
+                        }
+                        true
+                    }
+                    Some(learn::Change::Deleted) => {
+                        self.session.forget(now).await;
+                        false
+                    }
+                    None => false,
+                }
+            }
+            Way::Table { .. } => true,
+            Way::Route { .. } => false,
+        };
+        // One that has no session now either had nothing to come of.
+        if outcome == PinOutcome::New && !gave {
+            return None;
+        }
+        self.session.settle(Some(backend));
+        report(self.sticky, headers, outcome);
+        Some(outcome)
+    }
+
+    /// No backend has answered.
+    pub(crate) fn refused(&self, headers: &mut HeaderMap) -> Option<PinOutcome> {
+        let outcome = self.session.outcome().filter(|outcome| *outcome == PinOutcome::Refused)?;
+        self.session.settle(None);
+        report(self.sticky, headers, outcome);
+        Some(outcome)
+    }
+
+    /// Gives the client a token, if it needs one. Says whether it did.
+    fn seal(
+        &self,
+        tokens: &Tokens,
+        headers: &mut HeaderMap,
+        backend: BackendId,
+        outcome: PinOutcome,
+    ) -> bool {
+        let Way::Token { cookie, is_prefix, .. } = &self.sticky.way else { return false };
+        let now = unix_seconds();
+        // A session that is elsewhere for once is still at home.
+        let home = match (outcome, &self.token) {
+            (PinOutcome::Held, Some(token)) => token.backend,
+            _ => backend,
+        };
+        let (text, token) = tokens.issue(home, now, self.token.as_ref());
+        let gave = if *is_prefix {
+            edit_lines(headers, &SET_COOKIE, |line| prefix::add(line, cookie.name(), &text))
+        } else {
+            let is_old = self.token.is_some_and(|token| tokens.needs_renewal(&token, now));
+            let value = HeaderValue::try_from(cookie.value(&text, &token));
+            match value {
+                Ok(value) if outcome.pins() || is_old => {
+                    headers.append(SET_COOKIE, value);
+                    true
+                }
+                _ => false,
+            }
+        };
+        if gave {
+            keep_private(headers);
+        }
+        gave
+    }
+}
+
+/// What tokens bring, of which the first that opens counts.
+fn sealed<'a>(tokens: &Tokens, texts: impl Iterator<Item = &'a [u8]>) -> (Brought, Option<Token>) {
+    let now = unix_seconds();
+    let open = |text: &'a [u8]| Some((tokens.open(text, now).ok()?, text));
+    let found = cookie::first_that_opens(texts, open);
+    let Some((token, text)) = found.opened else {
+        let pin = if found.refused > 0 { Pin::Unusable } else { Pin::Absent };
+        return (Brought { pin, ..Brought::default() }, None);
+    };
+    // The end of a token is a part of its tag, which is as good as random.
+    let number = text.iter().rev().take(10).fold(0, |n: u64, byte| n << 6 ^ u64::from(*byte));
+    let (pin, idle) = (Pin::To(token.backend), tokens.idle(&token, now));
+    (Brought { pin, idle, number, ..Brought::default() }, Some(token))
+}
+
+fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes)
+}
+
+/// Says whether anything has changed.
+fn edit_lines(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    mut edit: impl FnMut(&[u8]) -> Edit,
+) -> bool {
+    let edits: Vec<_> = lines(headers, name).map(&mut edit).collect();
+    if edits.iter().all(|edit| *edit == Edit::Kept) {
+        return false;
+    }
+    let before: Vec<_> = headers.get_all(name).iter().cloned().collect();
+    headers.remove(name);
+    for (line, edit) in before.into_iter().zip(edits) {
+        let line = match edit {
+            Edit::Kept => Some(line),
+            // It is a part of what was a value, or a token of ours was added.
+            Edit::Changed(line) => HeaderValue::from_bytes(&line).ok(),
+            Edit::Dropped => None,
+        };
+        if let Some(line) = line {
+            headers.append(name, line);
+        }
+    }
+    true
+}
+
+/// No shared cache may store a response with a client's token in it, and send it to others.
+fn keep_private(headers: &mut HeaderMap) {
+    let guarded = cache_guard::private(lines(headers, &CACHE_CONTROL));
+    if let Ok(value) = HeaderValue::from_bytes(&guarded) {
+        headers.insert(CACHE_CONTROL, value);
+    }
+    let overrule: Vec<_> =
+        headers.keys().filter(|name| cache_guard::overrules(name.as_str())).cloned().collect();
+    for name in overrule {
+        headers.remove(name);
+    }
+}
+
+fn report(sticky: &Sticky, headers: &mut HeaderMap, outcome: PinOutcome) {
+    if let Some(name) = &sticky.report {
+        headers.insert(name, HeaderValue::from_static(outcome.name()));
+    }
+}

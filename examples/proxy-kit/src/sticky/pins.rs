@@ -1,0 +1,250 @@
+//! A pool's sessions at work: what a request brought, who takes it, and what is remembered.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use equipoise_core::{
+    Admission, BackendId, BoxPolicy, Instant, Persistence, Pin, PinOutcome, Weight,
+};
+use equipoise_pool::{Lease, PickError, Pool, Request};
+use equipoise_sticky::SessionKey;
+use equipoise_sticky::surplus::Surplus;
+use parking_lot::Mutex;
+
+use super::memory::Memory;
+
+/// What a pool knows of its sessions.
+#[derive(Debug)]
+pub struct Pins {
+    persistence: Persistence,
+    /// `None` where the client has it all, in a token.
+    memory: Option<Memory>,
+    surplus: Option<Mutex<Surplus>>,
+    outcomes: [AtomicU64; PinOutcome::ALL.len()],
+}
+
+/// What a request brought of its session.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Brought {
+    /// To whom it is pinned, if it says so itself.
+    pub pin: Pin,
+    /// What tells its session apart from others, if a table has to be asked to whom it is pinned.
+    pub key: Option<SessionKey>,
+    /// Whether the session is bound to whoever takes the request. It is not where the application is to
+    /// say first that it has a session.
+    pub binds: bool,
+    /// A number that is the session's own.
+    pub number: u64,
+    /// How long the session has asked nothing, at least, if it says so itself.
+    pub idle: Duration,
+}
+
+/// A request's session, while a backend is looked for.
+#[derive(Debug)]
+pub struct Session<'a> {
+    pins: &'a Pins,
+    brought: Brought,
+    pin: Pin,
+    idle: Duration,
+    /// Who has it in the table now.
+    bound: Option<BackendId>,
+    /// Whether it was looked up.
+    known: bool,
+    outcome: Option<PinOutcome>,
+}
+
+impl Brought {
+    /// Something that a table knows, or will.
+    pub fn keyed(key: Option<SessionKey>, binds: bool) -> Self {
+        let number =
+            key.map_or(0, |key| key.as_bytes().iter().fold(0, |n, b| n << 4 ^ u64::from(*b)));
+        Self { key, binds, number, ..Self::default() }
+    }
+}
+
+impl Pins {
+    pub(super) fn new(
+        persistence: Persistence,
+        memory: Option<Memory>,
+        surplus: Option<Surplus>,
+    ) -> Self {
+        let surplus = surplus.map(Mutex::new);
+        Self { persistence, memory, surplus, outcomes: Default::default() }
+    }
+
+    /// Begins with what a request brought.
+    pub fn session(&self, brought: Brought) -> Session<'_> {
+        let Brought { pin, idle, .. } = brought;
+        Session { pins: self, brought, pin, idle, bound: None, known: false, outcome: None }
+    }
+
+    /// How many requests came to what.
+    pub fn outcomes(&self) -> [(PinOutcome, u64); PinOutcome::ALL.len()] {
+        std::array::from_fn(|n| (PinOutcome::ALL[n], self.outcomes[n].load(Relaxed)))
+    }
+
+    /// The table, if there is one.
+    pub const fn memory(&self) -> Option<&Memory> {
+        self.memory.as_ref()
+    }
+
+    /// The application has begun a session at this backend.
+    pub async fn learn(&self, key: &SessionKey, backend: BackendId, now: Instant) {
+        let Some(memory) = &self.memory else { return };
+        let winner = memory.bind(key, backend, now).await;
+        if winner != backend {
+            // An application that gives an id a second time knows where it is.
+            memory.rebind(key, winner, backend, now).await;
+        }
+    }
+
+    fn count(&self, outcome: PinOutcome) {
+        let index = PinOutcome::ALL.iter().position(|one| *one == outcome);
+        if let Some(counter) = index.and_then(|index| self.outcomes.get(index)) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Whether the session may move away from its backend now, and to whom it should not move.
+    fn surplus<B>(
+        &self,
+        pool: &Pool<B, BoxPolicy>,
+        session: &Session<'_>,
+        now: Instant,
+    ) -> Option<Vec<BackendId>>
+    where
+        B: Send + Sync + 'static,
+    {
+        let (surplus, Pin::To(backend)) = (self.surplus.as_ref()?, session.pin) else {
+            return None;
+        };
+        let mut surplus = surplus.lock();
+        if surplus.is_due(now) {
+            let takes_new = |status: &equipoise_pool::Status| status.admission == Admission::New;
+            let backends = pool.backends();
+            let members: Vec<(BackendId, Weight)> =
+                backends.iter().filter(|s| takes_new(s)).map(|s| (s.id, s.weight)).collect();
+            surplus.poll(now, members);
+        }
+        let moves = surplus.may_move(backend, session.brought.number, session.idle);
+        let others = surplus.above_share().iter().filter(|other| **other != backend);
+        moves.then(|| others.copied().collect())
+    }
+
+    fn on_request(&self, backend: BackendId) {
+        if let Some(surplus) = &self.surplus {
+            surplus.lock().on_request(backend);
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Picks a backend for the request, and remembers it. To be called again if it could not be
+    /// reached, with a request that has tried it.
+    ///
+    /// # Errors
+    /// [`PickError`]; the session is as it was.
+    pub async fn pick<B: Send + Sync + 'static>(
+        &mut self,
+        pool: &Pool<B, BoxPolicy>,
+        request: &Request<'_>,
+    ) -> Result<Lease<B>, PickError> {
+        self.look_up(request.now()).await;
+        let picked = self.pick_and_bind(pool, request).await;
+        match &picked {
+            Ok(lease) => {
+                let outcome = PinOutcome::of(self.pin, lease.id(), lease.visits());
+                self.outcome = Some(outcome);
+            }
+            Err(PickError::Pinned(_)) => self.outcome = Some(PinOutcome::Refused),
+            Err(_) => {}
+        }
+        picked
+    }
+
+    async fn look_up(&mut self, now: Instant) {
+        let (Some(memory), Some(key), false) = (&self.pins.memory, self.brought.key, self.known)
+        else {
+            return;
+        };
+        self.known = true;
+        if let Some(found) = memory.lookup(&key, now).await {
+            self.pin = Pin::To(found.backend);
+            self.idle = found.idle;
+            self.bound = Some(found.backend);
+        }
+    }
+
+    async fn pick_and_bind<B: Send + Sync + 'static>(
+        &mut self,
+        pool: &Pool<B, BoxPolicy>,
+        request: &Request<'_>,
+    ) -> Result<Lease<B>, PickError> {
+        let now = request.now();
+        let mut asked = request.persisting(self.pins.persistence);
+        if let Pin::To(backend) = self.pin {
+            asked = asked.pinned_to(backend);
+        }
+        let lease = match self.pins.surplus(pool, self, now) {
+            Some(above_share) if request.tried().is_empty() => {
+                pool.pick(&asked.in_surplus(true).avoiding(&above_share))?
+            }
+            _ => pool.pick(&asked)?,
+        };
+        self.bind(pool, request, lease).await
+    }
+
+    /// Remembers who has it. If another request of the session was quicker, this one follows, if it can.
+    async fn bind<B: Send + Sync + 'static>(
+        &mut self,
+        pool: &Pool<B, BoxPolicy>,
+        request: &Request<'_>,
+        lease: Lease<B>,
+    ) -> Result<Lease<B>, PickError> {
+        let (Some(memory), Some(key)) = (&self.pins.memory, self.brought.key) else {
+            return Ok(lease);
+        };
+        if !self.brought.binds || lease.visits() || self.bound == Some(lease.id()) {
+            return Ok(lease);
+        }
+        let (now, id) = (request.now(), lease.id());
+        let winner = match self.bound {
+            None => memory.bind(&key, id, now).await,
+            Some(from) => memory.rebind(&key, from, id, now).await,
+        };
+        self.bound = Some(winner);
+        if winner == id {
+            return Ok(lease);
+        }
+        let followed = pool.pick(&request.persisting(self.pins.persistence).pinned_to(winner));
+        match followed {
+            Ok(followed) if followed.id() == winner => {
+                self.pin = Pin::To(winner);
+                Ok(followed)
+            }
+            _ => Ok(lease),
+        }
+    }
+
+    /// What has come of its session so far.
+    pub const fn outcome(&self) -> Option<PinOutcome> {
+        self.outcome
+    }
+
+    /// The request is over with that: counts it, and whom it went to.
+    pub fn settle(&self, backend: Option<BackendId>) {
+        if let Some(outcome) = self.outcome {
+            self.pins.count(outcome);
+        }
+        if let Some(backend) = backend {
+            self.pins.on_request(backend);
+        }
+    }
+
+    /// The application has ended the session.
+    pub async fn forget(&self, now: Instant) {
+        if let (Some(memory), Some(key)) = (&self.pins.memory, &self.brought.key) {
+            memory.unbind(key, now).await;
+        }
+    }
+}

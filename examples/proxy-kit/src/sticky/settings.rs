@@ -1,0 +1,564 @@
+//! `[pools.NAME.sticky]` as it is written, and checked.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+use std::time::Duration;
+
+use equipoise_core::Persistence;
+use equipoise_hash::key::{KeyKind, KeyPart, KeySpec};
+use equipoise_sticky::TableConfig;
+use equipoise_sticky::affinity::cookie;
+use equipoise_sticky::affinity::set_cookie::CookieSettings;
+use equipoise_sticky::surplus::SurplusConfig;
+use equipoise_tokio::sessions::{SharedConfig, WriteMode};
+use hyper::header::HeaderName;
+use serde::Deserialize;
+
+use crate::StartError;
+use crate::backend::BackendSpec;
+use crate::keys::{Secret, Sight};
+
+/// `[pools.NAME.sticky]`, as it is written. What is not for its `mode` is refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StickySection {
+    /// How a session is told.
+    pub mode: ModeKind,
+    /// The name of the cookie, of the header or of the parameter.
+    pub name: Option<String>,
+    /// With `client`: how many bits of an IPv4 address make the session.
+    pub v4: Option<u8>,
+    /// With `client`: how many bits of an IPv6 address make the session.
+    pub v6: Option<u8>,
+    /// With `route`: what applications call themselves, by backend.
+    pub routes: Option<BTreeMap<String, String>>,
+    /// What becomes of a session whose backend can't take it.
+    #[serde(default)]
+    pub on_lost: Persistence,
+    /// After how long without a request a session is over.
+    pub idle_ms: Option<u64>,
+    /// After how long a session is over, whatever it asks.
+    pub lifetime_ms: Option<u64>,
+    /// How many sessions the table has room for.
+    pub max_sessions: Option<NonZeroUsize>,
+    /// Under which tokens are sealed, and ids become keys.
+    pub secret: Option<Secret>,
+    /// Under which tokens were sealed before.
+    #[serde(default)]
+    pub old_secrets: Vec<Secret>,
+    /// Raised, it makes all tokens from before worth nothing.
+    pub epoch: Option<u32>,
+    /// The attributes of the cookie.
+    pub attributes: Option<toml::Table>,
+    /// The response header that says what came of a session.
+    pub report: Option<String>,
+    /// When sessions may move to backends that have less than their share.
+    pub surplus: Option<SurplusSection>,
+    /// Where sessions are kept for several balancers.
+    pub redis: Option<Unread>,
+}
+
+/// A section that is read when it is checked: an error of the reader would quote what is in it.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Unread(toml::Table);
+
+impl fmt::Debug for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unread")
+    }
+}
+
+/// The ways to tell a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModeKind {
+    /// By a cookie of our own.
+    Cookie,
+    /// By a token in front of the application's cookie.
+    Prefix,
+    /// By the application's name for the backend, in its cookie or in the URI.
+    Route,
+    /// By the application's cookie.
+    Learn,
+    /// By a header of the client's.
+    Header,
+    /// By the client's address.
+    Client,
+}
+
+/// `[pools.NAME.sticky.surplus]`, as it is written.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SurplusSection {
+    /// How many times its share a backend may have.
+    pub cap: Option<f64>,
+    /// For how long load is measured, and sessions may move.
+    pub interval_ms: Option<u64>,
+    /// How long a session that moves has asked nothing.
+    pub idle_ms: Option<u64>,
+}
+
+/// How a pool's sessions are kept together, checked.
+#[derive(Clone, Debug)]
+pub struct StickySettings {
+    pub(super) mode: Mode,
+    pub(super) on_lost: Persistence,
+    pub(super) surplus: Option<SurplusConfig>,
+    /// A name that a header can have.
+    pub(super) report: Option<HeaderName>,
+}
+
+/// How a session is told, with all that it takes.
+#[derive(Clone, Debug)]
+pub(super) enum Mode {
+    Token(TokenSettings),
+    Route {
+        name: String,
+        routes: BTreeMap<String, String>,
+    },
+    Table {
+        by: By,
+        table: TableConfig,
+        /// A good one.
+        secret: Option<Secret>,
+        redis: Option<RedisSettings>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct TokenSettings {
+    pub(super) cookie: CookieSettings,
+    /// It stands in front of the application's cookie of this name.
+    pub(super) is_prefix: bool,
+    /// These are good ones.
+    pub(super) secret: Option<Secret>,
+    pub(super) old_secrets: Vec<Secret>,
+    pub(super) idle: Duration,
+    pub(super) lifetime: Option<Duration>,
+    pub(super) epoch: u32,
+}
+
+/// What tells sessions apart that are in a table.
+#[derive(Clone, Debug)]
+pub enum By {
+    /// The application's cookie of this name.
+    Cookie(String),
+    /// A header.
+    Header(HeaderName),
+    /// The client's address.
+    Client(KeySpec),
+}
+
+/// Redis, and how it is used.
+#[derive(Clone)]
+pub(super) struct RedisSettings {
+    pub(super) url: String,
+    pub(super) prefix: String,
+    pub(super) shared: SharedConfig,
+}
+
+impl fmt::Debug for RedisSettings {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisSettings").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// `[pools.NAME.sticky.redis]`, as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RedisSection {
+    /// Where it is; it may hold a password. Any value at first: an error of the reader would quote it.
+    url: toml::Value,
+    /// What its keys begin with.
+    prefix: Option<String>,
+    /// When it hears of a pin.
+    write: Option<Write>,
+    /// How long a request waits for it.
+    time_limit_ms: Option<u64>,
+    /// For how long its last answer is believed.
+    trust_ms: Option<u64>,
+    /// How many pins wait to be written.
+    queue: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Write {
+    Through,
+    Behind,
+}
+
+/// Checks a section, and says where it is wrong.
+struct Checker<'a> {
+    /// Where the section is.
+    at: &'a str,
+    mode: ModeKind,
+}
+
+impl ModeKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Cookie => "cookie",
+            Self::Prefix => "prefix",
+            Self::Route => "route",
+            Self::Learn => "learn",
+            Self::Header => "header",
+            Self::Client => "client",
+        }
+    }
+
+    const fn has_token(self) -> bool {
+        matches!(self, Self::Cookie | Self::Prefix)
+    }
+
+    const fn has_table(self) -> bool {
+        matches!(self, Self::Learn | Self::Header | Self::Client)
+    }
+
+    /// What of a request it looks at.
+    const fn looks_at(self) -> KeyKind {
+        match self {
+            Self::Cookie | Self::Prefix | Self::Route | Self::Learn => KeyKind::Cookie,
+            Self::Header => KeyKind::Header,
+            Self::Client => KeyKind::Client,
+        }
+    }
+}
+
+impl StickySettings {
+    /// The name of our cookie, unless another one is given.
+    pub const COOKIE: &str = "srv";
+
+    /// Checks a section that is written at `at`: `pools.web.sticky`. `backends` are those of the pool.
+    ///
+    /// # Errors
+    /// The first setting that is out of range, that is missing, or that is not for the mode.
+    pub fn new(
+        at: &str,
+        section: StickySection,
+        sight: Sight,
+        backends: &[BackendSpec],
+    ) -> Result<Self, StartError> {
+        let check = Checker { at, mode: section.mode };
+        check.is_seen(sight)?;
+        check.refuse_what_is_for_others(&section, sight)?;
+        let mode = match section.mode {
+            ModeKind::Cookie | ModeKind::Prefix => Mode::Token(check.tokens(&section)?),
+            ModeKind::Route => check.routes(&section, backends)?,
+            ModeKind::Learn => check.table(By::Cookie(check.cookie_name(&section)?), &section)?,
+            ModeKind::Header => check.table(By::Header(check.header_name(&section)?), &section)?,
+            ModeKind::Client => check.table(By::Client(check.network(&section)?), &section)?,
+        };
+        let report = section.report.as_deref().map(|name| check.header("report", name));
+        Ok(Self {
+            mode,
+            on_lost: section.on_lost,
+            surplus: check.surplus(&section)?,
+            report: report.transpose()?,
+        })
+    }
+}
+
+impl Checker<'_> {
+    fn wrong<T>(&self, name: &str, wrong: impl Display) -> Result<T, StartError> {
+        Err(StartError::new(format!("{}.{name}", self.at), wrong))
+    }
+
+    fn is_seen(&self, sight: Sight) -> Result<(), StartError> {
+        if sight.kinds.contains(&self.mode.looks_at()) {
+            return Ok(());
+        }
+        let mode = self.mode.name();
+        self.wrong("mode", format!("`{mode}` can't be: {}; allowed is client", sight.why))
+    }
+
+    /// A setting that is not looked at would be one that somebody relies on.
+    fn refuse_what_is_for_others(
+        &self,
+        section: &StickySection,
+        sight: Sight,
+    ) -> Result<(), StartError> {
+        let kind = self.mode;
+        let (token, table) = (kind.has_token(), kind.has_table());
+        let client = kind == ModeKind::Client;
+        let answers = sight.kinds.contains(&KeyKind::Header);
+        for (name, is_given, is_allowed) in [
+            ("name", section.name.is_some(), !client),
+            ("v4", section.v4.is_some(), client),
+            ("v6", section.v6.is_some(), client),
+            ("routes", section.routes.is_some(), kind == ModeKind::Route),
+            ("idle_ms", section.idle_ms.is_some(), token || table),
+            ("lifetime_ms", section.lifetime_ms.is_some(), token || table),
+            ("max_sessions", section.max_sessions.is_some(), table),
+            ("secret", section.secret.is_some(), token || table),
+            ("old_secrets", !section.old_secrets.is_empty(), token),
+            ("epoch", section.epoch.is_some(), token),
+            ("attributes", section.attributes.is_some(), kind == ModeKind::Cookie),
+            ("surplus", section.surplus.is_some(), token || table),
+            ("redis", section.redis.is_some(), table),
+            ("report", section.report.is_some(), answers),
+        ] {
+            if is_given && !is_allowed {
+                return self.wrong(name, format!("means nothing with mode `{}`", kind.name()));
+            }
+        }
+        Ok(())
+    }
+
+    fn name<'a>(&self, section: &'a StickySection) -> Result<&'a str, StartError> {
+        section.name.as_deref().map_or_else(
+            || self.wrong("name", format!("missing: mode `{}` needs one", self.mode.name())),
+            Ok,
+        )
+    }
+
+    fn cookie_name(&self, section: &StickySection) -> Result<String, StartError> {
+        let name = self.name(section)?;
+        if cookie::is_name(name) {
+            return Ok(name.to_owned());
+        }
+        self.wrong("name", format!("{name:?} is not the name of a cookie"))
+    }
+
+    fn header_name(&self, section: &StickySection) -> Result<HeaderName, StartError> {
+        self.header("name", self.name(section)?)
+    }
+
+    fn header(&self, field: &str, name: &str) -> Result<HeaderName, StartError> {
+        HeaderName::try_from(name)
+            .or_else(|_| self.wrong(field, format!("{name:?} is not the name of a header")))
+    }
+
+    fn network(&self, section: &StickySection) -> Result<KeySpec, StartError> {
+        let (v4, v6) = (section.v4.unwrap_or(32), section.v6.unwrap_or(128));
+        let part = KeyPart::network(v4, v6);
+        part.map(KeySpec::from)
+            .or_else(|error| self.wrong(if v4 > 32 { "v4" } else { "v6" }, error))
+    }
+
+    fn secret(&self, field: &str, secret: Secret) -> Result<Secret, StartError> {
+        if secret.bytes().is_none() {
+            return self.wrong(field, Secret::WANTED);
+        }
+        Ok(secret)
+    }
+
+    /// Its attributes are those that `CookieSettings` reads, and the name beside them.
+    fn cookie(
+        &self,
+        name: &str,
+        given: Option<&toml::Table>,
+    ) -> Result<CookieSettings, StartError> {
+        let mut attributes = given.cloned().unwrap_or_default();
+        if attributes.insert("name".to_owned(), name.into()).is_some() {
+            return self.wrong("attributes.name", "it stands in `name`, beside the mode");
+        }
+        let read: Result<CookieSettings, _> = toml::Value::Table(attributes).try_into();
+        read.or_else(|error| self.wrong("attributes", error.message()))
+    }
+
+    fn tokens(&self, section: &StickySection) -> Result<TokenSettings, StartError> {
+        let is_prefix = self.mode == ModeKind::Prefix;
+        let name = match (&section.name, is_prefix) {
+            (None, false) => StickySettings::COOKIE.to_owned(),
+            _ => self.cookie_name(section)?,
+        };
+        let cookie = self.cookie(&name, section.attributes.as_ref())?;
+        let secret = section.secret.map(|secret| self.secret("secret", secret)).transpose()?;
+        let old = section.old_secrets.iter().map(|secret| self.secret("old_secrets", *secret));
+        let old_secrets = old.collect::<Result<Vec<_>, _>>()?;
+        if secret.is_none() && !old_secrets.is_empty() {
+            return self.wrong("old_secrets", "there is no `secret` that came after them");
+        }
+        let settings = TokenSettings {
+            cookie,
+            is_prefix,
+            secret,
+            old_secrets,
+            idle: Duration::from_millis(section.idle_ms.unwrap_or(30 * 60_000)),
+            lifetime: section.lifetime_ms.map(Duration::from_millis),
+            epoch: section.epoch.unwrap_or(0),
+        };
+        match settings.tokens("check", [0; 16], None) {
+            Ok(_) => Ok(settings),
+            Err(error) => self.named(error),
+        }
+    }
+
+    fn routes(
+        &self,
+        section: &StickySection,
+        backends: &[BackendSpec],
+    ) -> Result<Mode, StartError> {
+        let name = self.cookie_name(section)?;
+        let Some(routes) = section.routes.clone().filter(|routes| !routes.is_empty()) else {
+            return self.wrong(
+                "routes",
+                "missing: say what each backend is called, as in \
+                                         { \"127.0.0.1:8081\" = \"node1\" }",
+            );
+        };
+        let mut seen = BTreeMap::new();
+        for (backend, route) in &routes {
+            let known = |spec: &BackendSpec| spec.address.as_str() == backend;
+            if !backends.is_empty() && !backends.iter().any(known) {
+                return self.wrong("routes", format!("no backend `{backend}` in the pool"));
+            }
+            if route.is_empty() || route.len() > 64 || !route.bytes().all(|b| b.is_ascii_graphic())
+            {
+                return self
+                    .wrong("routes", format!("{route:?} is no name: 1 to 64 visible characters"));
+            }
+            if let Some(other) = seen.insert(route, backend) {
+                return self.wrong("routes", format!("`{route}` is both {other} and {backend}"));
+            }
+        }
+        Ok(Mode::Route { name, routes })
+    }
+
+    fn table(&self, by: By, section: &StickySection) -> Result<Mode, StartError> {
+        let mut table = TableConfig::builder();
+        if let Some(ms) = section.idle_ms {
+            table = table.idle(Duration::from_millis(ms));
+        }
+        if let Some(ms) = section.lifetime_ms {
+            table = table.lifetime(Duration::from_millis(ms));
+        }
+        if let Some(max) = section.max_sessions {
+            table = table.max_sessions(max.get());
+        }
+        let table = table.build().or_else(|error| self.named(error))?;
+        let secret = section.secret.map(|secret| self.secret("secret", secret)).transpose()?;
+        let redis = section.redis.clone().map(|redis| self.redis(redis)).transpose()?;
+        if redis.is_some() && secret.is_none() {
+            return self
+                .wrong("secret", "missing: balancers that share sessions have the same one");
+        }
+        Ok(Mode::Table { by, table, secret, redis })
+    }
+
+    fn redis(&self, Unread(section): Unread) -> Result<RedisSettings, StartError> {
+        let section: RedisSection = match toml::Value::Table(section).try_into() {
+            Ok(section) => section,
+            // Without the value, which may be a password.
+            Err(error) => return self.wrong("redis", error.message()),
+        };
+        let Some(url) = section.url.as_str() else {
+            return self.wrong("redis.url", "not a text");
+        };
+        let ms = Duration::from_millis;
+        let mut shared = SharedConfig::builder();
+        if let Some(Write::Behind) = section.write {
+            shared = shared.mode(WriteMode::Behind);
+        }
+        if let Some(limit) = section.time_limit_ms {
+            shared = shared.time_limit(ms(limit));
+        }
+        if let Some(trust) = section.trust_ms {
+            shared = shared.trust(ms(trust));
+        }
+        if let Some(queue) = section.queue {
+            shared = shared.queue(queue);
+        }
+        let in_redis = |error| self.wrong("redis", error);
+        let settings = RedisSettings {
+            url: url.to_owned(),
+            prefix: section.prefix.unwrap_or_else(|| "equipoise".to_owned()),
+            shared: shared.build().or_else(in_redis)?,
+        };
+        settings.store("check").or_else(|error| self.wrong("redis", error))?;
+        Ok(settings)
+    }
+
+    fn surplus(&self, section: &StickySection) -> Result<Option<SurplusConfig>, StartError> {
+        let Some(surplus) = section.surplus else { return Ok(None) };
+        if section.on_lost != Persistence::Repin {
+            return self.wrong("surplus", "sessions move, and `on_lost` says that they don't");
+        }
+        let default = SurplusConfig::default();
+        let time = |given: Option<u64>, default| given.map_or(default, Duration::from_millis);
+        let config = SurplusConfig::new(
+            surplus.cap.unwrap_or(default.cap()),
+            time(surplus.interval_ms, default.interval()),
+            time(surplus.idle_ms, default.idle()),
+        );
+        config.map(Some).or_else(|error| self.wrong("surplus", error))
+    }
+
+    /// An error that begins with the name of a setting.
+    fn named<T>(&self, error: impl Display) -> Result<T, StartError> {
+        let text = error.to_string();
+        match text.split_once(": ") {
+            Some((name @ ("idle" | "lifetime"), wrong)) => self.wrong(&format!("{name}_ms"), wrong),
+            Some((name, wrong)) => self.wrong(name, wrong),
+            None => Err(StartError::new(self.at, text)),
+        }
+    }
+}
+
+/// `--sticky`, as it is written: `MODE` or `MODE=NAME`. All else is as it is by default.
+#[derive(Clone, Debug)]
+pub struct StickyFlag {
+    mode: ModeKind,
+    name: Option<String>,
+}
+
+impl StickyFlag {
+    /// Checks it.
+    ///
+    /// # Errors
+    /// As [`StickySettings::new`].
+    pub fn settings(&self, sight: Sight) -> Result<StickySettings, StartError> {
+        let section = StickySection::new(self.mode, self.name.clone());
+        StickySettings::new("--sticky", section, sight, &[])
+    }
+}
+
+impl FromStr for StickyFlag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const MODES: [ModeKind; 5] = [
+            ModeKind::Cookie,
+            ModeKind::Client,
+            ModeKind::Learn,
+            ModeKind::Header,
+            ModeKind::Prefix,
+        ];
+        let (mode, name) = text.split_once('=').map_or((text, None), |(m, n)| (m, Some(n)));
+        let known = MODES.into_iter().find(|known| known.name() == mode);
+        let mode = known.ok_or_else(|| {
+            let names: Vec<_> = MODES.iter().map(|mode| mode.name()).collect();
+            format!("no mode `{mode}`; allowed are {}", names.join(", "))
+        })?;
+        Ok(Self { mode, name: name.map(str::to_owned) })
+    }
+}
+
+impl StickySection {
+    /// All as it is by default.
+    pub const fn new(mode: ModeKind, name: Option<String>) -> Self {
+        Self {
+            mode,
+            name,
+            v4: None,
+            v6: None,
+            routes: None,
+            on_lost: Persistence::Repin,
+            idle_ms: None,
+            lifetime_ms: None,
+            max_sessions: None,
+            secret: None,
+            old_secrets: Vec::new(),
+            epoch: None,
+            attributes: None,
+            report: None,
+            surplus: None,
+            redis: None,
+        }
+    }
+}
