@@ -1,4 +1,4 @@
-//! Any bytes for a token: nothing opens that was not sealed, and what was sealed opens nowhere else.
+//! Any bytes for a token: what was sealed opens as it was and nowhere else, and nothing else does.
 //!
 //! The first byte says what becomes of a token that was sealed: where it is changed, and how.
 #![no_main]
@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use equipoise_core::BackendId;
-use equipoise_sticky::affinity::token::Tokens;
+use equipoise_sticky::affinity::token::{SealedToken, Tokens};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: u64 = 1_800_000_000;
@@ -14,8 +14,10 @@ const IDLE: Duration = Duration::from_secs(1800);
 
 fuzz_target!(|input: &[u8]| {
     let Ok(tokens) = Tokens::new("web", b"a secret that nobody knows", IDLE) else { return };
-    // Whoever does not know the secret opens nothing, and this input does not know it.
-    assert!(tokens.open(input, NOW).is_err());
+    // The fuzzer sees what is compared, and so may find a token; of a good form it is all the same.
+    if let Ok(token) = tokens.open(input, NOW) {
+        assert!(input.len() == SealedToken::LEN && token.expires > NOW);
+    }
     let (text, token) = tokens.issue(BackendId::new(input.len() as u64), NOW, None);
     let sealed = text.as_str().as_bytes();
     assert_eq!(tokens.open(sealed, NOW), Ok(token));

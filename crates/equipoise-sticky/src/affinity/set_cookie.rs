@@ -60,6 +60,10 @@ pub struct CookieSettings(CookieBuilder);
 
 impl CookieSettings {
     /// A cookie of this name with `Path=/; SameSite=Lax; HttpOnly`, which lives as long as its token.
+    ///
+    /// Take a name that neither the application nor another balancer on the way uses: of two that set
+    /// the same cookie, each undoes what the other does. Where all of the site has TLS, let it begin with
+    /// `__Host-` and be [`secure`](CookieBuilder::secure): then no other host of the domain can set it.
     pub fn builder(name: &str) -> CookieBuilder {
         CookieBuilder {
             name: name.to_owned(),

@@ -31,7 +31,9 @@
 //! # What it is good for, and what not
 //! A token can be sent again, by whoever has it: until it expires it sends its sender to one backend, as
 //! any client may ask for by coming again until it is sent there. It gives no access to anything: that
-//! is up to the application's own session.
+//! is up to the application's own session. Another host of the same domain, or whoever is in the middle
+//! of a plain connection, may set its own token as somebody else's cookie, and have that client sent to
+//! the same backend; a cookie whose name begins with `__Host-` they can't set.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -196,7 +198,8 @@ impl Tokens {
         self
     }
 
-    /// Takes no token of an earlier epoch. Raise it to have all sessions placed anew.
+    /// Takes no token of an earlier epoch. Raise it to have all sessions placed anew, on one balancer
+    /// after the other: what one that lags issues in place of a newer token is of the newer epoch too.
     pub const fn with_epoch(mut self, epoch: u32) -> Self {
         self.epoch = epoch;
         self
@@ -215,7 +218,9 @@ impl Tokens {
         let born = before.map_or(now, |before| before.born.clamp(oldest, now));
         let end = born.saturating_add(self.lifetime);
         let expires = now.saturating_add(self.idle).min(end).max(now);
-        let token = Token { backend, epoch: self.epoch, born, issued: now, expires };
+        // A balancer that has not heard of a new epoch does not take sessions back to the old one.
+        let epoch = before.map_or(self.epoch, |before| before.epoch.max(self.epoch));
+        let token = Token { backend, epoch, born, issued: now, expires };
         (self.seal(&token), token)
     }
 
@@ -270,11 +275,17 @@ impl Tokens {
             Err(TokenError::OldEpoch)
         } else if token.issued > now.saturating_add(SKEW) {
             Err(TokenError::NotYetValid)
-        } else if token.expires <= now || now.saturating_sub(token.born) >= self.lifetime {
+        } else if token.expires <= now || self.is_over(&token, now) {
             Err(TokenError::Expired)
         } else {
             Ok(token)
         }
+    }
+
+    /// Whether it is too old for these settings, which may be stricter than those it was issued by.
+    const fn is_over(&self, token: &Token, now: u64) -> bool {
+        now.saturating_sub(token.issued) >= self.idle
+            || now.saturating_sub(token.born) >= self.lifetime
     }
 
     /// Whether the client should get a new one, so that an active session does not expire.
@@ -283,7 +294,9 @@ impl Tokens {
     }
 
     /// How long the session has asked nothing, at least: had it asked while its token was old, it would
-    /// have a newer one.
+    /// have a newer one. So this is true only if the client is sent a new one whenever it
+    /// [needs it](Self::needs_renewal), which a token [in front of another
+    /// cookie](super::cookie::prefix) is not: of that it is the age.
     pub fn idle(&self, token: &Token, now: u64) -> Duration {
         Duration::from_secs(now.saturating_sub(token.issued).saturating_sub(self.renewal))
     }

@@ -251,9 +251,11 @@ async fn a_queue_that_is_full_drops_the_oldest_and_no_session_is_lost_here() {
     one.until_written().await;
     assert_eq!(redis.number("DBSIZE"), 101);
     assert_eq!((redis.backend(0), redis.backend(950)), (None, Some(backend(1))));
+    timeline.say("100 sessions are in it, and 900 were dropped from the queue");
     for session in 0..1_000 {
         assert_eq!(one.find(session).await, Some(backend(1)), "session {session}");
     }
+    timeline.say("all 1000 were asked for");
     until("all to be put back", || redis.number("DBSIZE") == 1_001 || one.counters().queued > 0)
         .await;
     timeline.say(format!("all 1000 are still known here; {:?}", one.counters()));

@@ -25,7 +25,10 @@ async fn refuse_and_accept(title: &'static str, code: &str, refuse: &str, accept
     }
     let refusals = |balancer: &Balancer| {
         balancer.told(|notice| match notice {
-            StoreNotice::WritesRefused { because } => because.to_string().starts_with(code),
+            StoreNotice::WritesRefused { because } => {
+                let words = because.to_string();
+                words.starts_with(code) && !words.contains("script:")
+            }
             _ => false,
         })
     };

@@ -124,7 +124,8 @@ fn requests_go_on_while_redis_is_away_and_are_known_when_it_is_back() {
         redis.restart();
         // Nothing was in it: what this proxy knows is written again.
         wait::until("Redis to be used again", || {
-            one.output().iter().any(|line| line.contains("the session store is up"))
+            let replayed = |line: &&String| line.contains("queued writes replayed");
+            { one.output() }.iter().filter(replayed).any(|line| !line.contains("; 0 queued"))
         });
         let two = proxy(&backends, &redis, "");
         wait::until("the pins that were made meanwhile to be known to another proxy", || {

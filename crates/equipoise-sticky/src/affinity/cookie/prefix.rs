@@ -8,10 +8,18 @@
 //! | response | `Set-Cookie: id=abc; Path=/` | `Set-Cookie: id=TOKEN~abc; Path=/` |
 //! | request | `Cookie: id=abc` | `Cookie: id=TOKEN~abc` |
 //!
-//! HAProxy's `cookie NAME prefix` does so too. The client gets a token when the application sets its
-//! cookie, and only then: let tokens live as long as the application's sessions. What has not the form
-//! of a token passes as it is: the client had its cookie before there were tokens. A tilde and a token
-//! are 59 bytes; browsers keep 4096 of a name and a value.
+//! HAProxy's `cookie NAME prefix` does so too. What has not the form of a token passes as it is: the
+//! client had its cookie before there were tokens. A tilde and a token are 59 bytes; browsers keep 4096
+//! of a name and a value.
+//!
+//! # A token is not renewed here
+//! The client gets a token when the application sets its cookie, and only then: nobody else knows that
+//! cookie's attributes. Many applications set it once, at the login. So the token's `idle` is counted from
+//! there, however active the session is, and ends the session's pin in the middle of its work. Let it be
+//! longer than any session lasts, as a year; HAProxy's cookies of this kind have no end at all (its
+//! `maxidle` and `maxlife` are for inserted ones). Nor does a token tell how long the session was
+//! [idle](crate::affinity::token::Tokens::idle), or follow it to another backend, before the application
+//! sets its cookie again: so don't move such sessions because their backend has too many.
 //!
 //! ```
 //! use core::time::Duration;

@@ -91,7 +91,11 @@ pub(super) fn words(error: &RedisError) -> String {
         _ if error.kind() == ErrorKind::AuthenticationFailed => {
             "the user or the password is wrong".to_owned()
         }
-        (Some(code), Some(detail)) => excerpt(&format!("{code} {detail}")),
+        (Some(code), Some(detail)) => {
+            // Redis 7 goes on with where in the script that was.
+            let detail = detail.split(" script: ").next().unwrap_or(detail);
+            excerpt(&format!("{code} {detail}"))
+        }
         _ => excerpt(&error.to_string()),
     }
 }

@@ -1,0 +1,54 @@
+//! Our table, with the hash that makes a key of a session's id.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use equipoise_core::{BackendId, Instant};
+use equipoise_sticky::{SessionHasher, ShardedTable, TableConfig};
+
+use super::subject::{NOW, SessionTable};
+use crate::hash::keys::Key;
+
+/// As one would have it in a proxy.
+#[derive(Debug)]
+pub struct Ours {
+    hasher: SessionHasher,
+    table: ShardedTable,
+}
+
+fn now() -> Instant {
+    Instant::from_nanos(NOW.load(Relaxed))
+}
+
+impl SessionTable for Ours {
+    const NAME: &'static str = "equipoise-sticky, SipHash";
+    const CAPPED: bool = true;
+
+    fn new(cap: usize, ttl: Duration) -> Self {
+        let config = TableConfig::builder().idle(ttl).max_sessions(cap).build();
+        Self {
+            hasher: SessionHasher::new(*b"a shared secret!"),
+            table: ShardedTable::new(&config.expect("the settings are in range")),
+        }
+    }
+
+    fn put(&self, key: &Key, backend: u32) {
+        if let Some(key) = self.hasher.key(key) {
+            self.table.bind(&key, BackendId::new(backend.into()), now());
+        }
+    }
+
+    #[inline(always)]
+    fn get(&self, key: &Key) -> Option<u32> {
+        let key = self.hasher.key(key)?;
+        self.table.lookup(&key, now()).map(|backend| backend.get() as u32)
+    }
+
+    fn sweep(&self) {
+        self.table.sweep(now(), usize::MAX);
+    }
+
+    fn len(&self) -> usize {
+        self.table.len()
+    }
+}
