@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::ours::Ours;
+use super::ours::{Ours, OursFold};
 use super::subject::{BACKENDS, Filled, Full, Lookups, NOW, SESSIONS, SessionTable, fill};
 use crate::hash::keys::key;
 use crate::hash::measure::Heap;
@@ -17,8 +17,10 @@ use crate::report::{Figures, Plan, measure_rows};
 pub struct Record {
     /// The table's name.
     pub name: &'static str,
-    /// Whether it is ours.
+    /// Whether it is ours, with SipHash.
     pub ours: bool,
+    /// Whether it is of others.
+    pub peer: bool,
     /// The heap, by session.
     pub bytes: f64,
     /// Nanoseconds to write a new session into a table that grows: the quickest fill.
@@ -68,7 +70,7 @@ pub struct Subject {
 /// All tables.
 pub fn subjects() -> Vec<Subject> {
     #[allow(unused_mut, reason = "without the feature there are no peers")]
-    let mut subjects = vec![subject::<Ours>()];
+    let mut subjects = vec![subject::<Ours>(), subject::<OursFold>()];
     #[cfg(feature = "session-peers")]
     {
         use super::peers::{Dash, MiniMoka, Moka, MokaIdle, OneLock, Papaya, Quick, Scc};
@@ -108,17 +110,10 @@ pub fn measure(subjects: &[Subject], plan: Plan, heap: Heap) -> Vec<Record> {
         let (table, bytes, bind) = (subject.build)(heap);
         assert!(table.held() > 0, "{} is empty", subject.name);
         tables.push(table);
-        let ours = subject.name == Ours::NAME;
-        let lookups = Vec::new();
-        records.push(Record {
-            name: subject.name,
-            ours,
-            bytes,
-            bind,
-            lookups,
-            expiry: None,
-            flood: None,
-        });
+        let (name, lookups) = (subject.name, Vec::new());
+        let ours = name == Ours::NAME;
+        let peer = !ours && name != OursFold::NAME;
+        records.push(Record { name, ours, peer, bytes, bind, lookups, expiry: None, flood: None });
     }
     for lookups in Lookups::ALL {
         let mut rows: Vec<_> = tables.iter().map(|table| table.lookups(lookups)).collect();

@@ -69,7 +69,7 @@ fn median(record: &Record, lookups: Lookups) -> f64 {
 fn targets(records: &[Record], text: &mut String) {
     let Some(ours) = records.iter().find(|record| record.ours) else { return };
     let best = |of: &dyn Fn(&Record) -> f64| {
-        let peers = records.iter().filter(|record| !record.ours);
+        let peers = records.iter().filter(|record| record.peer);
         let best = peers.filter(|peer| of(peer).is_finite()).min_by(|a, b| of(a).total_cmp(&of(b)));
         best.map(|best| (of(best), best.name))
     };
