@@ -238,25 +238,25 @@ impl StickySettings {
     /// The first setting that is out of range, that is missing, or that is not for the mode.
     pub fn new(
         at: &str,
-        section: StickySection,
+        section: &StickySection,
         sight: Sight,
         backends: &[BackendSpec],
     ) -> Result<Self, StartError> {
         let check = Checker { at, mode: section.mode };
         check.is_seen(sight)?;
-        check.refuse_what_is_for_others(&section, sight)?;
+        check.refuse_what_is_for_others(section, sight)?;
         let mode = match section.mode {
-            ModeKind::Cookie | ModeKind::Prefix => Mode::Token(check.tokens(&section)?),
-            ModeKind::Route => check.routes(&section, backends)?,
-            ModeKind::Learn => check.table(By::Cookie(check.cookie_name(&section)?), &section)?,
-            ModeKind::Header => check.table(By::Header(check.header_name(&section)?), &section)?,
-            ModeKind::Client => check.table(By::Client(check.network(&section)?), &section)?,
+            ModeKind::Cookie | ModeKind::Prefix => Mode::Token(check.tokens(section)?),
+            ModeKind::Route => check.routes(section, backends)?,
+            ModeKind::Learn => check.table(By::Cookie(check.cookie_name(section)?), section)?,
+            ModeKind::Header => check.table(By::Header(check.header_name(section)?), section)?,
+            ModeKind::Client => check.table(By::Client(check.network(section)?), section)?,
         };
         let report = section.report.as_deref().map(|name| check.header("report", name));
         Ok(Self {
             mode,
             on_lost: section.on_lost,
-            surplus: check.surplus(&section)?,
+            surplus: check.surplus(section)?,
             report: report.transpose()?,
         })
     }
@@ -528,7 +528,7 @@ impl StickyFlag {
     /// As [`StickySettings::new`].
     pub fn settings(&self, sight: Sight) -> Result<StickySettings, StartError> {
         let section = StickySection::new(self.mode, self.name.clone());
-        StickySettings::new("--sticky", section, sight, &[])
+        StickySettings::new("--sticky", &section, sight, &[])
     }
 }
 
