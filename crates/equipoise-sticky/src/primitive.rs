@@ -47,3 +47,17 @@ mod modelled {
         }
     }
 }
+
+/// On cache lines of its own: what is written often, beside what lookups read.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Apart<T>(pub(crate) T);
+
+impl<T> core::ops::Deref for Apart<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}

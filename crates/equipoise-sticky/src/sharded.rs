@@ -7,7 +7,7 @@ use core::time::Duration;
 use equipoise_core::{BackendId, Instant, Sessions};
 
 use crate::SessionKey;
-use crate::primitive::{AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
+use crate::primitive::{Apart, AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
 use crate::table::{
     Common, Counters, Delta, Deltas, FIRST_BYTES, Found, Import, Imported, Journal, Layout, Moment,
     Names, Pin, Record, Session, Store, Swept, TableConfig,
@@ -51,7 +51,7 @@ use crate::table::{
 pub struct ShardedTable {
     shards: Box<[Shard]>,
     common: Common,
-    names: RwLock<Names>,
+    names: Apart<RwLock<Names>>,
     journal: Option<Mutex<Journal>>,
     /// The shard that is swept next.
     hand: AtomicUsize,
@@ -79,7 +79,7 @@ impl ShardedTable {
         Self {
             shards: (0..shards).map(shard).collect(),
             common: Common::new(config, bytes),
-            names: RwLock::new(Names::new(config.max_backends() as u16)),
+            names: Apart(RwLock::new(Names::new(config.max_backends() as u16))),
             journal: Journal::new(config.deltas()).map(Mutex::new),
             hand: AtomicUsize::new(0),
             refused: AtomicU64::new(0),

@@ -34,6 +34,7 @@ use self::room::Room;
 use self::store::Import;
 use self::time::{Stamp, Ticks};
 use crate::SessionKey;
+use crate::primitive::Apart;
 
 /// Which backend each session has: with a time to live, a cap, and an eviction rule.
 ///
@@ -259,11 +260,11 @@ impl Common {
         Self {
             ticks: Ticks::new(config),
             places: Places::new(config.max_backends()),
-            room: Room::new(
+            room: Apart(Room::new(
                 config.max_sessions(),
                 bytes + config.fixed_bytes(),
                 config.max_bytes(),
-            ),
+            )),
         }
     }
 }

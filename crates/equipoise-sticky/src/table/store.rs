@@ -13,7 +13,7 @@ use super::room::Room;
 use super::session::Found;
 use super::time::{Moment, Stamp, Ticks};
 use crate::SessionKey;
-use crate::primitive::{AtomicU64, Ordering};
+use crate::primitive::{Apart, AtomicU64, Ordering};
 
 /// A session: 24 bytes.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ fn hash(entry: &Entry) -> u64 {
 pub(crate) struct Common {
     pub(crate) ticks: Ticks,
     pub(crate) places: Places,
-    pub(crate) room: Room,
+    pub(crate) room: Apart<Room>,
 }
 
 /// The order of the fields is that of their use: lookups need the first ones.
@@ -112,10 +112,8 @@ impl AddAssign for Swept {
 /// So many sessions are compared to evict one. Redis has 5 of all (`maxmemory-samples`); neighbours
 /// cost less.
 const SAMPLE: usize = 8;
-/// After so many new sessions ...
-const SWEEP_EVERY: u64 = 16;
-/// ... so many buckets are swept: two a session, so that the dead go while a table fills up.
-const SWEEP: usize = 2 * SWEEP_EVERY as usize;
+/// So many buckets say whether many sessions are dead.
+const SAMPLE_OF_DEAD: usize = 256;
 /// A smaller hash table than that is not worth while.
 const FEWEST_BUCKETS: usize = 16;
 /// What a store takes from the start.
@@ -221,9 +219,6 @@ impl Store {
         self.insert(common, journal, Entry::new(key, Stamp::new(to, at)), at);
         self.tally.bound += 1;
         journal.record(Delta::Bound { key, backend });
-        if self.tally.bound.is_multiple_of(SWEEP_EVERY) {
-            self.sweep(common, journal, at, SWEEP);
-        }
         Some(backend)
     }
 
@@ -380,7 +375,7 @@ impl Store {
 
     /// Puts a session that is not here into the table, for which there is room.
     fn insert(&mut self, common: &Common, journal: &mut impl Record, entry: Entry, at: Moment) {
-        if self.is_filled() && !self.grow(common) {
+        if self.is_filled() && !self.bury(common, journal, at) && !self.grow(common) {
             // Sessions that were removed leave marks, which count as full.
             let all = capacity_of(self.sessions.num_buckets());
             let most = all - (all / 16).max(1);
@@ -391,6 +386,25 @@ impl Store {
             }
         }
         self.sessions.insert_unique(hash(&entry), entry, hash);
+    }
+
+    /// Removes the dead, if that makes room for a while: a fourth of the hash table. If a sample says that
+    /// few are dead, it does not look at the others.
+    fn bury(&mut self, common: &Common, journal: &mut impl Record, at: Moment) -> bool {
+        let buckets = self.sessions.num_buckets();
+        let sample = SAMPLE_OF_DEAD.min(buckets);
+        if self.sweep(common, journal, at, sample).removed < sample / 8 {
+            return false;
+        }
+        // The rest, from there to the end and from the start.
+        self.sweep(common, journal, at, buckets);
+        self.sweep(common, journal, at, buckets);
+        let all = capacity_of(buckets);
+        if self.sessions.len() < all / 2 {
+            self.sessions.reserve(1, hash);
+            return true;
+        }
+        self.sessions.len() <= all / 4 * 3 && self.clear_marks(common)
     }
 
     /// Whether one more session makes the hash table grow.
