@@ -12,4 +12,5 @@ pub mod peers;
 pub mod report;
 pub mod row;
 pub mod rows;
+pub mod sessions;
 pub mod target;

@@ -28,11 +28,10 @@ impl SessionKey {
         &self.0
     }
 
-    /// Two independent hashes: its halves.
+    /// A hash of it: the half of the digest that SipHash has ready first.
     #[inline]
-    pub(crate) const fn halves(&self) -> (u64, u64) {
-        let both = u128::from_le_bytes(self.0);
-        (both as u64, (both >> 64) as u64)
+    pub(crate) const fn hash(&self) -> u64 {
+        u128::from_le_bytes(self.0) as u64
     }
 }
 

@@ -29,6 +29,8 @@ extern crate std;
 #[cfg(feature = "affinity")]
 pub mod affinity;
 mod key;
+#[cfg(all(test, equipoise_loom, feature = "std"))]
+mod models;
 mod primitive;
 #[cfg(feature = "std")]
 mod sharded;

@@ -9,8 +9,8 @@ use equipoise_core::{BackendId, Instant, Sessions};
 use crate::SessionKey;
 use crate::primitive::{AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
 use crate::table::{
-    Common, Counters, Delta, Deltas, FIRST_BYTES, Found, Imported, Journal, Layout, Moment, Names,
-    Pin, Record, Session, Store, Swept, TableConfig,
+    Common, Counters, Delta, Deltas, FIRST_BYTES, Found, Import, Imported, Journal, Layout, Moment,
+    Names, Pin, Record, Session, Store, Swept, TableConfig,
 };
 
 /// A [`Table`](crate::Table) for many threads, with the same verbs and `&self`.
@@ -58,10 +58,13 @@ pub struct ShardedTable {
     refused: AtomicU64,
 }
 
-/// On cache lines of its own, two of them, which processors fetch together.
+/// On cache lines of its own, two of them. The first has all that a lookup needs.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Shard(RwLock<Store>);
+
+#[cfg(not(equipoise_loom))]
+const _: () = assert!(size_of::<Shard>() == 128);
 
 /// A sweep holds a lock for so many buckets at a time.
 const PAUSE: usize = 64;
@@ -72,7 +75,7 @@ impl ShardedTable {
     pub fn new(config: &TableConfig) -> Self {
         let Layout { shards, buckets } = Layout::of(config);
         let bytes = shards * (size_of::<Shard>() + FIRST_BYTES);
-        let shard = |index| Shard(RwLock::new(Store::new(buckets, index as u64)));
+        let shard = |_| Shard(RwLock::new(Store::new(buckets)));
         Self {
             shards: (0..shards).map(shard).collect(),
             common: Common::new(config, bytes),
@@ -128,26 +131,34 @@ impl ShardedTable {
         to: BackendId,
         now: Instant,
     ) -> BackendId {
-        let at = self.common.ticks.at(now);
-        let Some(place) = self.enter(to) else { return self.refuse(key, to, now) };
-        let pin = Pin { key: *key, from, to: place, at };
-        let index = self.index(key);
+        let pinned = self.entered(to, |place| {
+            let pin = Pin { key: *key, from, to: place?, at: self.common.ticks.at(now) };
+            self.pin_to(&pin)
+        });
+        pinned.unwrap_or_else(|| self.refuse(key, to, now))
+    }
+
+    /// `None` if there is no room.
+    #[inline]
+    fn pin_to(&self, pin: &Pin) -> Option<BackendId> {
+        let index = self.index(&pin.key);
         let mut is_room = false;
         // Between two rounds others may take the room that was made, but whoever does has got a
         // session in. So some thread always gets on, and this one after a few rounds.
         for _ in 0..ROUNDS {
-            let pinned =
-                self.shards[index].0.write().pin(&self.common, &mut self.journal(), &pin, is_room);
-            if let Some(backend) = pinned {
-                return backend;
+            let mut store = self.shards[index].0.write();
+            let pinned = store.pin(&self.common, &mut self.journal(), pin, is_room);
+            drop(store);
+            if pinned.is_some() {
+                return pinned;
             }
-            is_room = self.make_room(index, at);
+            is_room = self.make_room(index, pin.at);
         }
         if is_room {
             self.common.room.give_back(1);
         }
-        self.common.places.leave(place);
-        self.refuse(key, to, now)
+        self.common.places.leave(pin.to);
+        None
     }
 
     /// There is no place for a backend, or none for a session.
@@ -166,10 +177,17 @@ impl ShardedTable {
         })
     }
 
-    /// Counts a session that comes to a backend.
-    fn enter(&self, backend: BackendId) -> Option<u16> {
-        let place = self.names.read().enter(&self.common.places, backend);
-        place.or_else(|| self.names.write().enter_new(&self.common.places, backend))
+    /// Counts a session that comes to a backend, and runs what is to be done with its place; `None` if
+    /// there is no place. No backend is unbound meanwhile, so a session is bound before or after that.
+    #[inline]
+    fn entered<R>(&self, backend: BackendId, run: impl FnOnce(Option<u16>) -> R) -> R {
+        let names = self.names.read();
+        if let Some(place) = names.enter(&self.common.places, backend) {
+            return run(Some(place));
+        }
+        drop(names);
+        let mut names = self.names.write();
+        run(names.enter_new(&self.common.places, backend))
     }
 
     /// Ends a session. Says whose it was.
@@ -199,21 +217,27 @@ impl ShardedTable {
     pub fn sweep(&self, now: Instant, budget: usize) -> Swept {
         let at = self.common.ticks.at(now);
         let mut swept = Swept::default();
-        // An empty shard has no places, so the shards are counted, too.
-        let mut shards = 0;
-        while swept.seen < budget && shards < self.shards.len() {
+        // The first one again in the end: the last sweep may have stopped in its middle.
+        for _ in 0..=self.shards.len() {
             let index = self.hand.load(Ordering::Relaxed) % self.shards.len();
-            let pause = PAUSE.min(budget - swept.seen);
-            let mut store = self.shards[index].0.write();
-            let part = store.sweep(&self.common, &mut self.journal(), at, pause);
-            let is_swept = store.is_swept();
-            drop(store);
-            swept.seen += part.seen;
-            swept.removed += part.removed;
-            if is_swept {
-                shards += 1;
-                self.hand.store(index + 1, Ordering::Relaxed);
+            let mut seen = 0;
+            loop {
+                if swept.seen >= budget {
+                    return swept;
+                }
+                let pause = PAUSE.min(budget - swept.seen);
+                let mut store = self.shards[index].0.write();
+                let part = store.sweep(&self.common, &mut self.journal(), at, pause);
+                let (is_swept, buckets) = (store.is_swept(), store.buckets());
+                drop(store);
+                swept += part;
+                seen += part.seen;
+                // Others sweep it, too, so the end may come unseen.
+                if is_swept || seen >= buckets {
+                    break;
+                }
             }
+            self.hand.store(index + 1, Ordering::Relaxed);
         }
         swept
     }
@@ -228,13 +252,13 @@ impl ShardedTable {
                 imported.expired += 1;
                 continue;
             };
-            let Some(place) = self.enter(session.backend) else {
-                imported.refused += 1;
-                continue;
-            };
-            let (key, stamp) = (session.key, stamp.at_place(place));
-            let mut store = self.shard(&key).0.write();
-            imported.count(store.import(&self.common, &mut self.journal(), key, stamp, at));
+            let import = self.entered(session.backend, |place| {
+                let Some(place) = place else { return Import::Refused };
+                let stamp = stamp.at_place(place);
+                let mut store = self.shard(&session.key).0.write();
+                store.import(&self.common, &mut self.journal(), session.key, stamp, at)
+            });
+            imported.count(import);
         }
         imported
     }
@@ -301,10 +325,11 @@ impl ShardedTable {
         &self.shards[self.index(key)]
     }
 
-    /// By multiplication, since the number of shards is no power of two.
+    /// By multiplication, since the number of shards is no power of two. It goes by the upper bits of
+    /// the hash, and the place in a shard by the lower ones.
     #[inline]
     fn index(&self, key: &SessionKey) -> usize {
-        let product = u128::from(key.halves().1) * self.shards.len() as u128;
+        let product = u128::from(key.hash()) * self.shards.len() as u128;
         (product >> 64) as usize
     }
 

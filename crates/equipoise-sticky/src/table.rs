@@ -26,10 +26,11 @@ pub(crate) use self::journal::{Journal, Record};
 pub(crate) use self::store::{Common, FIRST_BYTES, Pin, Store};
 
 #[cfg(feature = "std")]
-pub(crate) use self::{layout::Layout, time::Moment};
+pub(crate) use self::{layout::Layout, store::Import, time::Moment};
 
 use self::backends::Places;
 use self::room::Room;
+#[cfg(not(feature = "std"))]
 use self::store::Import;
 use self::time::{Stamp, Ticks};
 use crate::SessionKey;
@@ -46,7 +47,7 @@ use crate::SessionKey;
 ///   whose it is.
 /// * A clock that was set back, even far, gives sessions at most as long again as they had.
 ///
-/// This is the table of one thread, without std; [`ShardedTable`](crate::ShardedTable) is for many.
+/// This is the table of one thread, without std; `ShardedTable` (feature `std`) is for many.
 ///
 /// # Complexity
 /// Lookup, bind, rebind, `unbind_session`: O(1), and O(1) amortised where the table grows: then it
@@ -89,7 +90,7 @@ impl Table {
     /// An empty table.
     pub fn new(config: &TableConfig) -> Self {
         Self {
-            store: Store::new(store::buckets_for(config.max_sessions()), 0),
+            store: Store::new(store::buckets_for(config.max_sessions())),
             names: Names::new(config.max_backends() as u16),
             common: Common::new(config, FIRST_BYTES),
             journal: Journal::new(config.deltas()),
@@ -157,7 +158,11 @@ impl Table {
     /// it from time to time keeps [`len`](Self::len) close to the sessions that live.
     pub fn sweep(&mut self, now: Instant, budget: usize) -> Swept {
         let at = self.common.ticks.at(now);
-        self.store.sweep(&self.common, &mut self.journal, at, budget)
+        let budget = budget.min(self.store.buckets());
+        let mut swept = self.store.sweep(&self.common, &mut self.journal, at, budget);
+        // The last one may have stopped in the middle.
+        swept += self.store.sweep(&self.common, &mut self.journal, at, budget - swept.seen);
+        swept
     }
 
     /// Takes sessions that another table had.

@@ -190,7 +190,7 @@ fn an_active_session_is_renewed_until_its_lifetime_is_over() {
             renewals += 1;
         }
     }
-    assert_eq!((renewals, token.born), (3, NOW));
+    assert_eq!((renewals, token.born), (4, NOW));
     assert_eq!(tokens.open(text.as_str().as_bytes(), NOW + 4000), Err(TokenError::Expired));
 }
 
@@ -209,6 +209,23 @@ fn settings_that_became_stricter_hold_for_tokens_from_before() {
     // Those that became laxer do not: the client may have dropped it.
     let longer = Tokens::new("web", &SECRET, 2 * IDLE).unwrap();
     assert_eq!(longer.open(issued(&shorter, 7).as_bytes(), NOW + 100), Err(TokenError::Expired));
+}
+
+#[test]
+fn a_session_that_asks_every_second_is_renewed_in_time() {
+    for idle in [2, 3, 4, 5, 1800] {
+        let tokens = Tokens::new("web", &SECRET, Duration::from_secs(idle)).unwrap();
+        for tokens in [tokens.clone(), tokens.with_renewal(Duration::MAX)] {
+            let mut token = tokens.issue(BackendId::new(7), NOW, None).1;
+            for now in NOW..NOW + 3 * idle {
+                assert!(token.expires > now, "idle {idle}");
+                if tokens.needs_renewal(&token, now) {
+                    assert!(2 * (now - token.issued) >= idle, "idle {idle}: not before half of it");
+                    token = tokens.issue(token.backend, now, Some(&token)).1;
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -45,10 +45,8 @@ impl Service {
         };
         let mut session = self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(from)));
         let reached = self.reach(key, session.as_mut(), &mut log).await;
-        log.pin = session.as_ref().and_then(Session::outcome);
-        if let Some(session) = &session {
-            session.settle(reached.as_ref().ok().map(|(lease, _)| lease.id()));
-        }
+        let taken_by = reached.as_ref().ok().map(|(lease, _)| lease.id());
+        log.pin = session.as_ref().and_then(|session| session.settle(taken_by));
         let (lease, backend) = match reached {
             Ok(reached) => reached,
             Err(error) => {

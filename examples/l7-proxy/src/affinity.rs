@@ -91,7 +91,7 @@ impl<'a> Affinity<'a> {
                     None => false,
                 }
             }
-            Way::Table { .. } => true,
+            Way::Table { .. } => self.session.has_key(),
             Way::Route { .. } => false,
         };
         // One that has no session now either had nothing to come of.
@@ -105,8 +105,7 @@ impl<'a> Affinity<'a> {
 
     /// No backend has answered.
     pub(crate) fn refused(&self, headers: &mut HeaderMap) -> Option<PinOutcome> {
-        let outcome = self.session.outcome().filter(|outcome| *outcome == PinOutcome::Refused)?;
-        self.session.settle(None);
+        let outcome = self.session.settle(None)?;
         report(self.sticky, headers, outcome);
         Some(outcome)
     }

@@ -11,19 +11,19 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) reason: String,
     /// What else its answer says.
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Box<HeaderMap>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, reason: impl Into<String>) -> Self {
-        Self { status, reason: reason.into(), headers: HeaderMap::new() }
+        Self { status, reason: reason.into(), headers: Box::default() }
     }
 
     pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::from(self.reason + "\n"));
         *response.status_mut() = self.status;
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
-        *response.headers_mut() = self.headers;
+        *response.headers_mut() = *self.headers;
         response.headers_mut().insert(CONTENT_TYPE, text);
         response
     }

@@ -41,12 +41,20 @@ fn place(text: &str, at: usize) -> (usize, usize, String) {
     (before.matches('\n').count() + 1, column, quote)
 }
 
-/// A log is no place for a secret or a token, not even for one that is written wrong.
+/// A log is no place for a secret or a token, not even for one that is written wrong. Of a list over several
+/// lines each secret has one that does not say so, and a URL may hold a password.
 fn without_secret(line: &str) -> &str {
     let lower = line.to_ascii_lowercase();
     let end = |word: &str| lower.find(word).map(|at| at + word.len());
-    let ends = ["secret", "token"].into_iter().filter_map(end);
-    ends.min().map_or(line, |end| &line[..end])
+    let ends = ["secret", "token", "://"].into_iter().filter_map(end);
+    let end = ends.chain(hexadecimal(&lower)).min();
+    end.map_or(line, |end| &line[..end])
+}
+
+/// Where so many hexadecimal digits begin that they are hardly anything but a secret.
+fn hexadecimal(line: &str) -> Option<usize> {
+    let are_digits = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    line.as_bytes().windows(16).position(are_digits)
 }
 
 #[cfg(test)]
@@ -64,5 +72,7 @@ mod tests {
         assert_eq!(place("a.Secret = \"00\n", 3).2, "a.Secret");
         assert_eq!(place("a = { b = 1, secret = \"00\", c }", 3).2, "a = { b = 1, secret");
         assert_eq!(place("token = \"00\", secret", 3).2, "token");
+        assert_eq!(place("\"0123456789aBcDeF\",", 3).2, "\"");
+        assert_eq!(place("url = \"redis://:pw@a\"", 3).2, "url = \"redis://");
     }
 }

@@ -84,7 +84,7 @@ impl PoolSettings {
         let at = format!("pools.{name}.discover");
         let discovery = discover.map(|section| Discovery::new(&at, &section)).transpose()?;
         let at = format!("pools.{name}.sticky");
-        let sticky = sticky.map(|section| StickySettings::new(&at, section, sight, &backends));
+        let sticky = sticky.map(|section| StickySettings::new(&at, &section, sight, &backends));
         let sticky = sticky.transpose()?;
         let field = format!("pools.{name}.backends");
         let name = name.to_owned();

@@ -161,7 +161,7 @@ impl Tokens {
         if !(2..=YEAR).contains(&idle) {
             return Err(TokensError::Idle);
         }
-        let (keys, renewal) = (alloc::vec![Key::new(secret)?], idle / 2);
+        let (keys, renewal) = (alloc::vec![Key::new(secret)?], latest_renewal(idle));
         Ok(Self { pool: pool.to_owned(), keys, idle, lifetime: u64::MAX, renewal, epoch: 0 })
     }
 
@@ -187,12 +187,14 @@ impl Tokens {
         Ok(self)
     }
 
-    /// Renews a token when it is older than this, in seconds; at most half of `idle`, the default.
+    /// Renews a token when it is older than this, in seconds, or when it has half of `idle` behind it, the
+    /// default.
     /// The smaller, the better is known how long a session has asked nothing, and the more often
     /// clients are sent a cookie.
     pub const fn with_renewal(mut self, after: Duration) -> Self {
         let after = after.as_secs();
-        self.renewal = if after < self.idle / 2 { after } else { self.idle / 2 };
+        let latest = latest_renewal(self.idle);
+        self.renewal = if after < latest { after } else { latest };
         self
     }
 
@@ -344,6 +346,11 @@ impl Key {
     fn mask(&self, tag: &[u8; TAG]) -> [u8; ID] {
         first(&self.mask.clone().chain_update(tag).finalize().into_bytes())
     }
+}
+
+/// A token that is older than this has at least half of `idle` behind it, and does not expire yet.
+const fn latest_renewal(idle: u64) -> u64 {
+    idle.saturating_sub(1) / 2
 }
 
 fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {

@@ -6,7 +6,8 @@ use core::ops::AddAssign;
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Lookups that found a session.
+    /// Lookups that found a session. Of lookups in one shard at the same moment some may not be counted:
+    /// to count each would cost as much as the lock does. All else is exact.
     pub hits: u64,
     /// Lookups that found none.
     pub misses: u64,
@@ -29,6 +30,18 @@ pub struct Counters {
     pub evicted: u64,
     /// Sessions that were not bound, as there was no place for their backend.
     pub refused: u64,
+}
+
+/// What one shard has done, but for lookups.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Tally {
+    pub(super) bound: u64,
+    pub(super) kept: u64,
+    pub(super) rebound: u64,
+    pub(super) lost: u64,
+    pub(super) unbound: u64,
+    pub(super) expired: u64,
+    pub(super) evicted: u64,
 }
 
 impl AddAssign for Counters {

@@ -1,12 +1,13 @@
 //! The sessions themselves: one hash table, alone in a `Table` and one of many in a `ShardedTable`.
 
 use alloc::vec::Vec;
+use core::ops::AddAssign;
 
-use equipoise_core::{BackendId, Rng};
+use equipoise_core::BackendId;
 use hashbrown::HashTable;
 
 use super::backends::Places;
-use super::counters::Counters;
+use super::counters::{Counters, Tally};
 use super::journal::{Delta, Record, Removal};
 use super::room::Room;
 use super::session::Found;
@@ -35,15 +36,38 @@ impl Entry {
         Stamp::from_bits(self.stamp.load(Ordering::Relaxed))
     }
 
+    /// Refreshes a stamp that others may refresh, too: the latest stays. Says whether it is to be told.
+    #[cold]
+    fn refresh(&self, common: &Common, mut from: Stamp, mut to: Stamp, at: Moment) -> bool {
+        loop {
+            let bits = (from.to_bits(), to.to_bits());
+            match self.stamp.compare_exchange(bits.0, bits.1, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => return common.ticks.reports(from, to),
+                Err(changed) => from = Stamp::from_bits(changed),
+            }
+            match common.ticks.refreshed(from, at) {
+                Some(refreshed) => to = refreshed,
+                None => return false,
+            }
+        }
+    }
+
     fn set(&self, stamp: Stamp) {
         self.stamp.store(stamp.to_bits(), Ordering::Relaxed);
     }
 }
 
-/// The hash is a half of the digest: it is keyed already.
+/// The hash for hashbrown, which takes a place by the lower bits and has a filter of the upper seven. The
+/// upper bits of the key's hash are much alike in one shard, so the halves change places.
+#[inline]
+fn hash_of(key: &SessionKey) -> u64 {
+    key.hash().rotate_left(32)
+}
+
 #[inline]
 fn hash(entry: &Entry) -> u64 {
-    entry.key.halves().0
+    hash_of(&entry.key)
 }
 
 /// What all shards of a table have in common.
@@ -54,18 +78,19 @@ pub(crate) struct Common {
     pub(crate) room: Room,
 }
 
+/// The order of the fields is that of their use: lookups need the first ones.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Store {
     sessions: HashTable<Entry>,
-    /// The sweep's next bucket.
-    hand: usize,
-    /// It never has more buckets.
-    max_buckets: usize,
-    rng: Rng,
-    counters: Counters,
     hits: AtomicU64,
     misses: AtomicU64,
+    /// The sweep's next bucket.
+    hand: u32,
+    /// It never has more buckets.
+    max_buckets: u32,
     stale: AtomicU64,
+    tally: Tally,
 }
 
 /// What a sweep did.
@@ -75,6 +100,13 @@ pub struct Swept {
     pub seen: usize,
     /// How many sessions it removed.
     pub removed: usize,
+}
+
+impl AddAssign for Swept {
+    fn add_assign(&mut self, other: Self) {
+        self.seen += other.seen;
+        self.removed += other.removed;
+    }
 }
 
 /// So many sessions are compared to evict one. Redis has 5 of all (`maxmemory-samples`); neighbours
@@ -91,17 +123,16 @@ pub(crate) const FIRST_BYTES: usize = bytes_of(FEWEST_BUCKETS);
 
 impl Store {
     /// Its bytes count as taken already, as [`FIRST_BYTES`].
-    pub(crate) fn new(max_buckets: usize, seed: u64) -> Self {
+    pub(crate) fn new(max_buckets: usize) -> Self {
         Self {
             // So that no shard is without, when bytes get scarce.
             sessions: HashTable::with_capacity(capacity_of(FEWEST_BUCKETS)),
-            hand: 0,
-            max_buckets: max_buckets.max(FEWEST_BUCKETS),
-            rng: Rng::seeded(seed),
-            counters: Counters::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
+            hand: 0,
+            max_buckets: max_buckets.max(FEWEST_BUCKETS) as u32,
             stale: AtomicU64::new(0),
+            tally: Tally::default(),
         }
     }
 
@@ -114,7 +145,7 @@ impl Store {
         at: Moment,
         record: impl FnOnce(Delta),
     ) -> Option<(BackendId, Stamp)> {
-        let Some(entry) = self.sessions.find(key.halves().0, |entry| entry.key == *key) else {
+        let Some(entry) = self.sessions.find(hash_of(key), |entry| entry.key == *key) else {
             self.misses.fetch_add(1, Ordering::Relaxed);
             return None;
         };
@@ -124,15 +155,13 @@ impl Store {
             self.stale.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        if let Some(refreshed) = common.ticks.refreshed(stamp, at) {
-            // If the exchange fails, another lookup did it.
-            let (from, to) = (stamp.to_bits(), refreshed.to_bits());
-            let done = entry.stamp.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
-            if done.is_ok() && common.ticks.reports(stamp, refreshed) {
-                record(Delta::Refreshed { key: *key, backend });
-            }
+        if let Some(refreshed) = common.ticks.refreshed(stamp, at)
+            && entry.refresh(common, stamp, refreshed, at)
+        {
+            record(Delta::Refreshed { key: *key, backend });
         }
-        self.hits.fetch_add(1, Ordering::Relaxed);
+        // No addition at once: that would take as long as a lock.
+        self.hits.store(self.hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         Some((backend, stamp))
     }
 
@@ -150,7 +179,7 @@ impl Store {
     ) -> Option<BackendId> {
         let Pin { key, from, to, at } = *pin;
         let backend = common.places.name(to);
-        if let Some(entry) = self.sessions.find(key.halves().0, |entry| entry.key == key) {
+        if let Some(entry) = self.sessions.find(hash_of(&key), |entry| entry.key == key) {
             if is_room {
                 common.room.give_back(1);
             }
@@ -159,8 +188,8 @@ impl Store {
             let Some(current) = current else {
                 entry.set(Stamp::new(to, at));
                 common.places.leave(stamp.place());
-                self.counters.expired += 1;
-                self.counters.bound += 1;
+                self.tally.expired += 1;
+                self.tally.bound += 1;
                 journal.record(removed(common, key, stamp, Removal::Expired));
                 journal.record(Delta::Bound { key, backend });
                 return Some(backend);
@@ -168,7 +197,7 @@ impl Store {
             if from == Some(current) && current != backend {
                 entry.set(Stamp::new(to, at));
                 common.places.leave(stamp.place());
-                self.counters.rebound += 1;
+                self.tally.rebound += 1;
                 journal.record(Delta::Rebound { key, from: current, to: backend });
                 return Some(backend);
             }
@@ -180,9 +209,9 @@ impl Store {
             }
             common.places.leave(to);
             if from.is_none() {
-                self.counters.kept += 1;
+                self.tally.kept += 1;
             } else {
-                self.counters.lost += 1;
+                self.tally.lost += 1;
             }
             return Some(current);
         }
@@ -190,9 +219,9 @@ impl Store {
             return None;
         }
         self.insert(common, journal, Entry::new(key, Stamp::new(to, at)), at);
-        self.counters.bound += 1;
+        self.tally.bound += 1;
         journal.record(Delta::Bound { key, backend });
-        if self.counters.bound % SWEEP_EVERY == 0 {
+        if self.tally.bound.is_multiple_of(SWEEP_EVERY) {
             self.sweep(common, journal, at, SWEEP);
         }
         Some(backend)
@@ -210,7 +239,7 @@ impl Store {
         at: Moment,
     ) -> Import {
         let backend = common.places.name(stamp.place());
-        if let Some(entry) = self.sessions.find(key.halves().0, |entry| entry.key == key) {
+        if let Some(entry) = self.sessions.find(hash_of(&key), |entry| entry.key == key) {
             let old = entry.stamp();
             let current = live(common, old, at);
             if let Some(current) = current {
@@ -230,7 +259,7 @@ impl Store {
                 }
                 Some(from) => journal.record(Delta::Rebound { key, from, to: backend }),
                 None => {
-                    self.counters.expired += 1;
+                    self.tally.expired += 1;
                     journal.record(removed(common, key, old, Removal::Expired));
                     journal.record(Delta::Bound { key, backend });
                 }
@@ -258,21 +287,22 @@ impl Store {
         key: &SessionKey,
         at: Moment,
     ) -> Option<BackendId> {
-        let entry = self.sessions.find_entry(key.halves().0, |entry| entry.key == *key).ok()?;
+        let entry = self.sessions.find_entry(hash_of(key), |entry| entry.key == *key).ok()?;
         let stamp = entry.remove().0.stamp();
         let backend = live(common, stamp, at);
         common.room.give_back(1);
         let cause = if backend.is_some() { Removal::Unbound } else { Removal::Expired };
         match cause {
-            Removal::Unbound => self.counters.unbound += 1,
-            _ => self.counters.expired += 1,
+            Removal::Unbound => self.tally.unbound += 1,
+            _ => self.tally.expired += 1,
         }
         journal.record(removed(common, *key, stamp, cause));
         common.places.leave(stamp.place());
         backend
     }
 
-    /// Looks at so many buckets, from where the last sweep stopped, and removes the dead.
+    /// Looks at so many buckets, from where the last sweep stopped, but not beyond the last one, and
+    /// removes the dead.
     pub(crate) fn sweep(
         &mut self,
         common: &Common,
@@ -280,11 +310,11 @@ impl Store {
         at: Moment,
         buckets: usize,
     ) -> Swept {
-        let all = self.sessions.num_buckets();
-        let mut swept = Swept { seen: buckets.min(all), removed: 0 };
-        for _ in 0..swept.seen {
-            let bucket = self.hand & (all - 1);
-            self.hand = bucket + 1;
+        let first = if self.is_swept() { 0 } else { self.hand as usize };
+        let end = self.sessions.num_buckets().min(first.saturating_add(buckets));
+        self.hand = end as u32;
+        let mut swept = Swept { seen: end - first, removed: 0 };
+        for bucket in first..end {
             let Some(entry) = self.sessions.get_bucket(bucket) else { continue };
             let stamp = entry.stamp();
             if live(common, stamp, at).is_some() {
@@ -304,7 +334,7 @@ impl Store {
 
     /// Whether the last sweep stopped at the end.
     pub(crate) fn is_swept(&self) -> bool {
-        self.hand >= self.sessions.num_buckets()
+        self.hand as usize >= self.sessions.num_buckets()
     }
 
     /// Removes the session of a sample that was idle for longest, or a dead one. Its room is not given
@@ -316,13 +346,15 @@ impl Store {
     }
 
     /// The bucket of the session to evict, and for how many ticks that was idle.
-    fn victim(&mut self, common: &Common, at: Moment) -> Option<(usize, i32)> {
+    fn victim(&self, common: &Common, at: Moment) -> Option<(usize, i32)> {
         if self.sessions.is_empty() {
             return None;
         }
         let all = self.sessions.num_buckets();
-        let start = self.rng.below(all as u32) as usize;
-        let buckets = (start..start + all).map(|bucket| bucket & (all - 1));
+        // A Weyl sequence, so that victims are taken from everywhere in turn.
+        let turn = self.tally.evicted.wrapping_add(self.tally.expired);
+        let start = (turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+        let buckets = (0..all).map(|step| start.wrapping_add(step) & (all - 1));
         let stamped = buckets.filter_map(|bucket| {
             let stamp = self.sessions.get_bucket(bucket)?.stamp();
             let dead = live(common, stamp, at).is_none();
@@ -339,8 +371,8 @@ impl Store {
         let cause =
             if live(common, stamp, at).is_some() { Removal::Evicted } else { Removal::Expired };
         match cause {
-            Removal::Evicted => self.counters.evicted += 1,
-            _ => self.counters.expired += 1,
+            Removal::Evicted => self.tally.evicted += 1,
+            _ => self.tally.expired += 1,
         }
         journal.record(removed(common, entry.key, stamp, cause));
         common.places.leave(stamp.place());
@@ -350,11 +382,12 @@ impl Store {
     fn insert(&mut self, common: &Common, journal: &mut impl Record, entry: Entry, at: Moment) {
         if self.is_filled() && !self.grow(common) {
             // Sessions that were removed leave marks, which count as full.
-            let most = capacity_of(self.sessions.num_buckets()) / 16 * 15;
+            let all = capacity_of(self.sessions.num_buckets());
+            let most = all - (all / 16).max(1);
             self.evict_to(common, journal, at, most);
             if self.is_filled() && !self.clear_marks(common) {
                 // With less than half of the sessions that fit, marks are cleared in place.
-                self.evict_to(common, journal, at, most / 2);
+                self.evict_to(common, journal, at, all / 2 - 1);
             }
         }
         self.sessions.insert_unique(hash(&entry), entry, hash);
@@ -382,7 +415,7 @@ impl Store {
         // For a moment the old one is there, too; and what clears the marks later takes a bit more.
         let (old, new, moment) =
             (bytes_of(buckets), bytes_of(more), capacity_of(more) * size_of::<Entry>());
-        if more > self.max_buckets || !common.room.take_bytes(new + moment - old) {
+        if more > self.max_buckets as usize || !common.room.take_bytes(new + moment - old) {
             return false;
         }
         self.sessions.reserve(capacity_of(more) - len, hash);
@@ -408,6 +441,12 @@ impl Store {
         true
     }
 
+    /// How many places for sessions it has.
+    pub(crate) fn buckets(&self) -> usize {
+        self.sessions.num_buckets()
+    }
+
+    #[cfg(feature = "std")]
     pub(crate) fn len(&self) -> usize {
         self.sessions.len()
     }
@@ -425,11 +464,19 @@ impl Store {
     }
 
     pub(crate) fn counters(&self) -> Counters {
+        let Tally { bound, kept, rebound, lost, unbound, expired, evicted } = self.tally;
         Counters {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
             stale: self.stale.load(Ordering::Relaxed),
-            ..self.counters
+            bound,
+            kept,
+            rebound,
+            lost,
+            unbound,
+            expired,
+            evicted,
+            refused: 0,
         }
     }
 }

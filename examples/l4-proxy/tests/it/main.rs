@@ -8,6 +8,7 @@ mod keys;
 mod lab;
 mod relay;
 mod shutdown;
+mod sticky;
 
 /// The program under test.
 const PROXY: &str = env!("CARGO_BIN_EXE_l4-proxy");

@@ -158,7 +158,7 @@ fn the_configurations_of_the_cases_are_good_and_linked() {
         assert!(page.contains(&format!("](cases/{name})")), "{name} is not in cases.md");
         checked += 1;
     }
-    assert_eq!(checked, 6);
+    assert_eq!(checked, 8);
 }
 
 #[test]

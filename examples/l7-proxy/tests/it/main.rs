@@ -15,6 +15,7 @@ mod routes;
 mod shared;
 mod shutdown;
 mod spread;
+mod sticky;
 mod timeouts;
 
 /// The program under test.

@@ -8,7 +8,7 @@ use equipoise_tokio::sessions::{RedisStore, SharedCounters, SharedSessions};
 #[derive(Debug)]
 pub enum Memory {
     /// In this process.
-    Local(ShardedTable),
+    Local(Box<ShardedTable>),
     /// In Redis, with a table here as its cache.
     Shared(SharedSessions<RedisStore>),
 }
@@ -57,7 +57,7 @@ impl Memory {
         now: Instant,
     ) -> BackendId {
         match self {
-            Self::Local(table) => Sessions::rebind(table, key, from, to, now),
+            Self::Local(table) => Sessions::rebind(&**table, key, from, to, now),
             Self::Shared(shared) => shared.rebind(key, from, to, now).await,
         }
     }

@@ -204,7 +204,9 @@ impl Session<'_> {
         let (Some(memory), Some(key)) = (&self.pins.memory, self.brought.key) else {
             return Ok(lease);
         };
-        if !self.brought.binds || lease.visits() || self.bound == Some(lease.id()) {
+        // A session that a table knows moves, whoever is to say that it begins.
+        let binds = self.brought.binds || self.bound.is_some();
+        if !binds || lease.visits() || self.bound == Some(lease.id()) {
             return Ok(lease);
         }
         let (now, id) = (request.now(), lease.id());
@@ -226,19 +228,26 @@ impl Session<'_> {
         }
     }
 
+    /// Whether it brought what tells its session apart in a table.
+    pub const fn has_key(&self) -> bool {
+        self.brought.key.is_some()
+    }
+
     /// What has come of its session so far.
     pub const fn outcome(&self) -> Option<PinOutcome> {
         self.outcome
     }
 
-    /// The request is over with that: counts it, and whom it went to.
-    pub fn settle(&self, backend: Option<BackendId>) {
-        if let Some(outcome) = self.outcome {
-            self.pins.count(outcome);
-        }
-        if let Some(backend) = backend {
+    /// The request is over with that: says what came of its session, and counts it and whom it went to.
+    /// If nobody took it, nothing came of it but perhaps a refusal.
+    pub fn settle(&self, taken_by: Option<BackendId>) -> Option<PinOutcome> {
+        let is_refusal = |outcome: &PinOutcome| *outcome == PinOutcome::Refused;
+        let outcome = self.outcome.filter(|outcome| is_refusal(outcome) == taken_by.is_none())?;
+        self.pins.count(outcome);
+        if let Some(backend) = taken_by {
             self.pins.on_request(backend);
         }
+        Some(outcome)
     }
 
     /// The application has ended the session.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::memory::Memory;
 use super::settings::By;
 use super::work::{Sticky, Way};
 
@@ -69,17 +70,16 @@ impl Sticky {
                 expired: counters.expired,
             }
         });
-        let redis =
-            self.pins.memory().and_then(|memory| memory.shared()).map(|shared| RedisReport {
-                up: shared.down_since.is_none(),
-                hits_local: shared.hits_local,
-                hits_remote: shared.hits_remote,
-                writes: shared.writes,
-                conflicts_followed: shared.conflicts_followed,
-                timeouts: shared.timeouts,
-                queued: shared.queued,
-                dropped: shared.dropped,
-            });
+        let redis = self.pins.memory().and_then(Memory::shared).map(|shared| RedisReport {
+            up: shared.down_since.is_none(),
+            hits_local: shared.hits_local,
+            hits_remote: shared.hits_remote,
+            writes: shared.writes,
+            conflicts_followed: shared.conflicts_followed,
+            timeouts: shared.timeouts,
+            queued: shared.queued,
+            dropped: shared.dropped,
+        });
         SessionsReport { mode: self.mode(), outcomes: outcomes.into(), table, redis }
     }
 

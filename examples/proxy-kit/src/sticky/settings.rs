@@ -45,9 +45,8 @@ pub struct StickySection {
     pub max_sessions: Option<NonZeroUsize>,
     /// Under which tokens are sealed, and ids become keys.
     pub secret: Option<Secret>,
-    /// Under which tokens were sealed before.
-    #[serde(default)]
-    pub old_secrets: Vec<Secret>,
+    /// Under which tokens were sealed before: a list of secrets.
+    pub old_secrets: Option<Unread>,
     /// Raised, it makes all tokens from before worth nothing.
     pub epoch: Option<u32>,
     /// The attributes of the cookie.
@@ -60,10 +59,10 @@ pub struct StickySection {
     pub redis: Option<Unread>,
 }
 
-/// A section that is read when it is checked: an error of the reader would quote what is in it.
+/// A value that is read when it is checked: an error of the reader would quote what is in it.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
-pub struct Unread(toml::Table);
+pub struct Unread(toml::Value);
 
 impl fmt::Debug for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,25 +238,25 @@ impl StickySettings {
     /// The first setting that is out of range, that is missing, or that is not for the mode.
     pub fn new(
         at: &str,
-        section: StickySection,
+        section: &StickySection,
         sight: Sight,
         backends: &[BackendSpec],
     ) -> Result<Self, StartError> {
         let check = Checker { at, mode: section.mode };
         check.is_seen(sight)?;
-        check.refuse_what_is_for_others(&section, sight)?;
+        check.refuse_what_is_for_others(section, sight)?;
         let mode = match section.mode {
-            ModeKind::Cookie | ModeKind::Prefix => Mode::Token(check.tokens(&section)?),
-            ModeKind::Route => check.routes(&section, backends)?,
-            ModeKind::Learn => check.table(By::Cookie(check.cookie_name(&section)?), &section)?,
-            ModeKind::Header => check.table(By::Header(check.header_name(&section)?), &section)?,
-            ModeKind::Client => check.table(By::Client(check.network(&section)?), &section)?,
+            ModeKind::Cookie | ModeKind::Prefix => Mode::Token(check.tokens(section)?),
+            ModeKind::Route => check.routes(section, backends)?,
+            ModeKind::Learn => check.table(By::Cookie(check.cookie_name(section)?), section)?,
+            ModeKind::Header => check.table(By::Header(check.header_name(section)?), section)?,
+            ModeKind::Client => check.table(By::Client(check.network(section)?), section)?,
         };
         let report = section.report.as_deref().map(|name| check.header("report", name));
         Ok(Self {
             mode,
             on_lost: section.on_lost,
-            surplus: check.surplus(&section)?,
+            surplus: check.surplus(section)?,
             report: report.transpose()?,
         })
     }
@@ -295,7 +294,7 @@ impl Checker<'_> {
             ("lifetime_ms", section.lifetime_ms.is_some(), token || table),
             ("max_sessions", section.max_sessions.is_some(), table),
             ("secret", section.secret.is_some(), token || table),
-            ("old_secrets", !section.old_secrets.is_empty(), token),
+            ("old_secrets", section.old_secrets.is_some(), token),
             ("epoch", section.epoch.is_some(), token),
             ("attributes", section.attributes.is_some(), kind == ModeKind::Cookie),
             ("surplus", section.surplus.is_some(), token || table),
@@ -337,7 +336,7 @@ impl Checker<'_> {
         let (v4, v6) = (section.v4.unwrap_or(32), section.v6.unwrap_or(128));
         let part = KeyPart::network(v4, v6);
         part.map(KeySpec::from)
-            .or_else(|error| self.wrong(if v4 > 32 { "v4" } else { "v6" }, error))
+            .or_else(|error| self.wrong(if v4 == 0 || v4 > 32 { "v4" } else { "v6" }, error))
     }
 
     fn secret(&self, field: &str, secret: Secret) -> Result<Secret, StartError> {
@@ -345,6 +344,16 @@ impl Checker<'_> {
             return self.wrong(field, Secret::WANTED);
         }
         Ok(secret)
+    }
+
+    fn old_secrets(&self, Unread(written): &Unread) -> Result<Vec<Secret>, StartError> {
+        let Some(list) = written.as_array() else {
+            return self.wrong("old_secrets", "not a list of secrets");
+        };
+        let secret = |value: &toml::Value| {
+            self.secret("old_secrets", Secret::from(value.as_str().unwrap_or_default()))
+        };
+        list.iter().map(secret).collect()
     }
 
     /// Its attributes are those that `CookieSettings` reads, and the name beside them.
@@ -358,7 +367,9 @@ impl Checker<'_> {
             return self.wrong("attributes.name", "it stands in `name`, beside the mode");
         }
         let read: Result<CookieSettings, _> = toml::Value::Table(attributes).try_into();
-        read.or_else(|error| self.wrong("attributes", error.message()))
+        read.or_else(|error| {
+            self.wrong("attributes", error.to_string().trim_end().replace('\n', " "))
+        })
     }
 
     fn tokens(&self, section: &StickySection) -> Result<TokenSettings, StartError> {
@@ -369,8 +380,8 @@ impl Checker<'_> {
         };
         let cookie = self.cookie(&name, section.attributes.as_ref())?;
         let secret = section.secret.map(|secret| self.secret("secret", secret)).transpose()?;
-        let old = section.old_secrets.iter().map(|secret| self.secret("old_secrets", *secret));
-        let old_secrets = old.collect::<Result<Vec<_>, _>>()?;
+        let old_secrets = section.old_secrets.as_ref().map(|old| self.old_secrets(old));
+        let old_secrets = old_secrets.transpose()?.unwrap_or_default();
         if secret.is_none() && !old_secrets.is_empty() {
             return self.wrong("old_secrets", "there is no `secret` that came after them");
         }
@@ -442,7 +453,10 @@ impl Checker<'_> {
     }
 
     fn redis(&self, Unread(section): Unread) -> Result<RedisSettings, StartError> {
-        let section: RedisSection = match toml::Value::Table(section).try_into() {
+        if !section.is_table() {
+            return self.wrong("redis", "not a table of `url` and other settings");
+        }
+        let section: RedisSection = match section.try_into() {
             Ok(section) => section,
             // Without the value, which may be a password.
             Err(error) => return self.wrong("redis", error.message()),
@@ -514,7 +528,7 @@ impl StickyFlag {
     /// As [`StickySettings::new`].
     pub fn settings(&self, sight: Sight) -> Result<StickySettings, StartError> {
         let section = StickySection::new(self.mode, self.name.clone());
-        StickySettings::new("--sticky", section, sight, &[])
+        StickySettings::new("--sticky", &section, sight, &[])
     }
 }
 
@@ -553,7 +567,7 @@ impl StickySection {
             lifetime_ms: None,
             max_sessions: None,
             secret: None,
-            old_secrets: Vec::new(),
+            old_secrets: None,
             epoch: None,
             attributes: None,
             report: None,
@@ -562,3 +576,6 @@ impl StickySection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,7 @@ impl StickySettings {
                 let secret = secret.and_then(Secret::bytes).map_or_else(random_secret, Ok)?;
                 let way = Way::Table { by: by.clone(), hasher: SessionHasher::new(secret) };
                 let memory = match redis {
-                    None => Memory::Local(ShardedTable::new(table)),
+                    None => Memory::Local(Box::new(ShardedTable::new(table))),
                     Some(redis) => Memory::Shared(shared(redis, pool, table, clock, seed)?),
                 };
                 (way, Some(memory), false)
