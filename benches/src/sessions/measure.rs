@@ -57,12 +57,15 @@ pub struct Flood {
     pub held: usize,
 }
 
+/// Fills a table: the table, its bytes, and nanoseconds a session.
+type Build = fn(Heap) -> (Box<dyn Filled>, f64, f64);
+
 /// A kind of table, before it is built.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
     /// Its name.
     pub name: &'static str,
-    build: fn(Heap) -> (Box<dyn Filled>, f64, f64),
+    build: Build,
     expire: fn() -> Option<Expiry>,
     flood: fn(Heap) -> Option<Flood>,
 }
@@ -157,7 +160,7 @@ fn build<T: SessionTable>(heap: Heap) -> (Box<dyn Filled>, f64, f64) {
         table = Some(full);
     });
     let table = table.expect("it was built");
-    let bytes = bytes as f64 / table.len() as f64;
+    let bytes = bytes as f64 / table.held() as f64;
     (Box::new(Full(Arc::new(table))), bytes, bind)
 }
 
@@ -204,7 +207,7 @@ fn expire_once<T: SessionTable>() -> Expiry {
             let mut before = usize::MAX;
             loop {
                 table.sweep();
-                let now = table.len();
+                let now = table.held();
                 if now >= before || now <= LIVE as usize {
                     break;
                 }
@@ -217,7 +220,7 @@ fn expire_once<T: SessionTable>() -> Expiry {
         let mut number = 0;
         while !done.load(Relaxed) && times.len() < times.capacity() {
             let start = Instant::now();
-            black_box(table.get(&key(FRESH | number % LIVE)));
+            black_box(table.get(&key(FRESH | (number % LIVE))));
             times.push(start.elapsed().as_nanos() as u64);
             number += 1;
         }
@@ -229,7 +232,7 @@ fn expire_once<T: SessionTable>() -> Expiry {
         sweep,
         longest: Duration::from_nanos(at(1.0).unwrap_or(0)),
         p999: Duration::from_nanos(at(0.999).unwrap_or(0)),
-        left: table.len(),
+        left: table.held(),
     }
 }
 
@@ -251,6 +254,6 @@ fn flood<T: SessionTable>(heap: Heap) -> Option<Flood> {
             settle(&table);
         });
         let a_session = |bytes: i64| bytes as f64 / SESSIONS as f64;
-        Flood { before: a_session(before), after: a_session(before + more), held: table.len() }
+        Flood { before: a_session(before), after: a_session(before + more), held: table.held() }
     })
 }

@@ -58,7 +58,7 @@ macro_rules! table {
             self.clean();
         }
 
-        fn len(&self) -> usize {
+        fn held(&self) -> usize {
             self.count()
         }
     };

@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Response, StatusCode};
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) reason: String,
-    /// What else its answer says.
+    /// What else its answer says. Boxed, so that a result with a refusal is not large.
     pub(crate) headers: Box<HeaderMap>,
 }
 
