@@ -120,6 +120,22 @@ fn a_backend_that_its_check_finds_dead_is_not_even_tried() {
 }
 
 #[test]
+fn a_session_that_is_held_stays_at_home_when_its_cookie_is_renewed() {
+    let backends = ["one", "two"].map(Backend::named);
+    let proxy = over(&backends, "mode = \"cookie\"\non_lost = \"hold\"\nidle_ms = 4000");
+    let line = at(&proxy, "one");
+    act(&proxy, &backends[0].address, "disable");
+    let renewed = wait::for_some("a renewed cookie", || {
+        let answer = ask(&proxy, "/", &line);
+        assert_eq!((answer.word(), answer.backend().as_str()), ("held", "two"));
+        (!answer.set().is_empty()).then_some(answer)
+    });
+    act(&proxy, &backends[0].address, "enable");
+    let back = ask(&proxy, "/", &cookie(&renewed.kept("srv")));
+    assert_eq!((back.word(), back.backend().as_str()), ("hit", "one"));
+}
+
+#[test]
 fn a_full_backend_is_left_for_once() {
     for (on_lost, word, status) in
         [("repin", "held", 200), ("hold", "held", 200), ("refuse", "refused", 503)]
