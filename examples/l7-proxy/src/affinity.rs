@@ -44,7 +44,10 @@ impl<'a> Affinity<'a> {
                 let uri = head.uri.path_and_query().map_or("", |target| target.as_str());
                 let id = in_cookie.or_else(|| route::id_in_uri(uri.as_bytes(), name));
                 let pin = id.map_or(Pin::Absent, |id| {
-                    let known = route::of_id(id).and_then(|route| routes.get(route));
+                    // As the end of a session id, or alone, as nginx takes it.
+                    let alone = || std::str::from_utf8(id).ok().and_then(|id| routes.get(id));
+                    let of_id = route::of_id(id).and_then(|route| routes.get(route));
+                    let known = of_id.or_else(alone);
                     known.map_or(Pin::Unusable, |backend| Pin::To(*backend))
                 });
                 Brought { pin, ..Brought::default() }

@@ -12,7 +12,8 @@ pub(crate) struct RequestLog {
     clock: Monotonic,
     since: Instant,
     method: Method,
-    /// Without the query, which may hold what no log should.
+    /// Without the query and the parameters of its segments, which may hold what no log should: a
+    /// session id, say.
     path: String,
     pub(crate) status: Option<StatusCode>,
     pub(crate) pool: Option<String>,
@@ -28,7 +29,7 @@ pub(crate) struct RequestLog {
 
 impl RequestLog {
     pub(crate) fn new(clock: Monotonic, method: Method, path: &str) -> Self {
-        let (path, since) = (path.to_owned(), clock.now());
+        let (path, since) = (without_parameters(path), clock.now());
         let (status, pool, backend, pin, refused, cut) = (None, None, None, None, None, None);
         Self { clock, since, method, path, status, pool, backend, attempts: 0, pin, refused, cut }
     }
@@ -51,5 +52,32 @@ impl Drop for RequestLog {
             self.backend.as_deref().unwrap_or("-"),
             self.attempts,
         ));
+    }
+}
+
+/// `/shop;jsessionid=abc/cart` is `/shop;/cart`.
+fn without_parameters(path: &str) -> String {
+    let kept = |segment: &str| match segment.find(';') {
+        Some(at) => segment[..=at].to_owned(),
+        None => segment.to_owned(),
+    };
+    path.split('/').map(kept).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_parameters;
+
+    #[test]
+    fn a_session_id_in_a_path_is_not_logged() {
+        for (path, logged) in [
+            ("/", "/"),
+            ("/shop;jsessionid=abc.node1/cart;a=b", "/shop;/cart;"),
+            (";a", ";"),
+            ("/a//b", "/a//b"),
+            ("*", "*"),
+        ] {
+            assert_eq!(without_parameters(path), logged);
+        }
     }
 }

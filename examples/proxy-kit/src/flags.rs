@@ -52,8 +52,8 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "MODE",
-        help = "Keep a session's requests on one backend: cookie, client, learn=COOKIE, header=NAME, \
-                prefix=COOKIE"
+        help = "Keep a session's requests on one backend, told by client; or, by a proxy that reads HTTP, by \
+                cookie[=NAME], learn=COOKIE, header=NAME, prefix=COOKIE"
     )]
     pub sticky: Option<StickyFlag>,
 

@@ -198,7 +198,18 @@ impl PoolKey {
 /// Says of which pools the secret is random, and what follows from that.
 pub fn announce<'a, B: 'a>(program: &str, pools: impl Iterator<Item = &'a NamedPool<B>>) {
     let mut names = Vec::new();
+    let mut cookies: Vec<&str> = Vec::new();
     for pool in pools {
+        let cookie = pool.sticky.as_ref().and_then(|sticky| sticky.own_cookie());
+        if let Some(name) = cookie.filter(|name| cookies.contains(name)) {
+            log::line(format_args!(
+                "{program}: pools.{}.sticky: another pool has a cookie of the name `{name}` too: a client of \
+                 both loses its session at one with each request to the other, unless their hosts or \
+                 paths are different; give each a `name` of its own",
+                pool.name
+            ));
+        }
+        cookies.extend(cookie);
         if pool.key.as_ref().is_some_and(|key| key.is_random) {
             names.push(format!("pools.{}.secret", pool.name));
         }

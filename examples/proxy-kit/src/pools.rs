@@ -213,8 +213,13 @@ impl<B: Connections> NamedPool<B> {
     }
 
     fn unpin(&self, id: BackendId) -> Result<(), ActError> {
-        let table = self.sticky.as_ref().and_then(|sticky| sticky.pins.memory());
+        let sticky = self.sticky.as_ref();
+        let learns = sticky.is_some_and(|sticky| sticky.learns());
+        let table = sticky.and_then(|sticky| sticky.pins.memory());
         match table {
+            Some(_) if learns => Err(ActError::Refused(
+                "only the application can begin its sessions anew; drain or disable it".to_owned(),
+            )),
             Some(Memory::Local(table)) => {
                 table.unbind_backend(id);
                 Ok(())

@@ -252,7 +252,7 @@ impl StickySettings {
             ModeKind::Header => check.table(By::Header(check.header_name(section)?), section)?,
             ModeKind::Client => check.table(By::Client(check.network(section)?), section)?,
         };
-        let report = section.report.as_deref().map(|name| check.header("report", name));
+        let report = section.report.as_deref().map(|name| check.report(name));
         Ok(Self {
             mode,
             on_lost: section.on_lost,
@@ -263,6 +263,8 @@ impl StickySettings {
 }
 
 impl Checker<'_> {
+    const PREFIX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
     fn wrong<T>(&self, name: &str, wrong: impl Display) -> Result<T, StartError> {
         Err(StartError::new(format!("{}.{name}", self.at), wrong))
     }
@@ -290,14 +292,14 @@ impl Checker<'_> {
             ("v4", section.v4.is_some(), client),
             ("v6", section.v6.is_some(), client),
             ("routes", section.routes.is_some(), kind == ModeKind::Route),
-            ("idle_ms", section.idle_ms.is_some(), token || table),
+            ("idle_ms", section.idle_ms.is_some(), kind == ModeKind::Cookie || table),
             ("lifetime_ms", section.lifetime_ms.is_some(), token || table),
             ("max_sessions", section.max_sessions.is_some(), table),
             ("secret", section.secret.is_some(), token || table),
             ("old_secrets", section.old_secrets.is_some(), token),
             ("epoch", section.epoch.is_some(), token),
             ("attributes", section.attributes.is_some(), kind == ModeKind::Cookie),
-            ("surplus", section.surplus.is_some(), token || table),
+            ("surplus", section.surplus.is_some(), kind == ModeKind::Cookie || table),
             ("redis", section.redis.is_some(), table),
             ("report", section.report.is_some(), answers),
         ] {
@@ -330,6 +332,15 @@ impl Checker<'_> {
     fn header(&self, field: &str, name: &str) -> Result<HeaderName, StartError> {
         HeaderName::try_from(name)
             .or_else(|_| self.wrong(field, format!("{name:?} is not the name of a header")))
+    }
+
+    /// No header that means something else: it would be overwritten.
+    fn report(&self, name: &str) -> Result<HeaderName, StartError> {
+        let name = self.header("report", name)?;
+        if !name.as_str().starts_with("x-") {
+            return self.wrong("report", format!("{name:?} does not begin with `x-`"));
+        }
+        Ok(name)
     }
 
     fn network(&self, section: &StickySection) -> Result<KeySpec, StartError> {
@@ -385,13 +396,19 @@ impl Checker<'_> {
         if secret.is_none() && !old_secrets.is_empty() {
             return self.wrong("old_secrets", "there is no `secret` that came after them");
         }
+        let lifetime = section.lifetime_ms.map(Duration::from_millis);
+        // The application's cookie can't be renewed: only the application knows its attributes.
+        let (idle, lifetime) = match is_prefix {
+            true => (lifetime.unwrap_or(Self::PREFIX_LIFETIME), None),
+            false => (Duration::from_millis(section.idle_ms.unwrap_or(30 * 60_000)), lifetime),
+        };
         let settings = TokenSettings {
             cookie,
             is_prefix,
             secret,
             old_secrets,
-            idle: Duration::from_millis(section.idle_ms.unwrap_or(30 * 60_000)),
-            lifetime: section.lifetime_ms.map(Duration::from_millis),
+            idle,
+            lifetime,
             epoch: section.epoch.unwrap_or(0),
         };
         match settings.tokens("check", [0; 16], None) {
@@ -507,6 +524,9 @@ impl Checker<'_> {
     fn named<T>(&self, error: impl Display) -> Result<T, StartError> {
         let text = error.to_string();
         match text.split_once(": ") {
+            Some(("idle", wrong)) if self.mode == ModeKind::Prefix => {
+                self.wrong("lifetime_ms", wrong)
+            }
             Some((name @ ("idle" | "lifetime"), wrong)) => self.wrong(&format!("{name}_ms"), wrong),
             Some((name, wrong)) => self.wrong(name, wrong),
             None => Err(StartError::new(self.at, text)),
@@ -547,7 +567,13 @@ impl FromStr for StickyFlag {
         let known = MODES.into_iter().find(|known| known.name() == mode);
         let mode = known.ok_or_else(|| {
             let names: Vec<_> = MODES.iter().map(|mode| mode.name()).collect();
-            format!("no mode `{mode}`; allowed are {}", names.join(", "))
+            let names = names.join(", ");
+            match mode {
+                "route" => {
+                    "mode `route` needs its `routes`: give it in the file of --config".to_owned()
+                }
+                _ => format!("no mode `{mode}`; allowed are {names}"),
+            }
         })?;
         Ok(Self { mode, name: name.map(str::to_owned) })
     }

@@ -168,6 +168,19 @@ impl Sticky {
         }
     }
 
+    /// Whether it is for the application to say that there is a session.
+    pub const fn learns(&self) -> bool {
+        matches!(self.way, Way::Table { by: By::Cookie(_), .. })
+    }
+
+    /// The cookie of ours that clients keep, if they do.
+    pub fn own_cookie(&self) -> Option<&str> {
+        match &self.way {
+            Way::Token { cookie, is_prefix: false, .. } => Some(cookie.name()),
+            _ => None,
+        }
+    }
+
     /// Whether its secret was drawn at the start, though others have to know it.
     pub const fn is_random(&self) -> bool {
         self.is_random

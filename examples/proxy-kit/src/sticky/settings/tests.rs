@@ -107,14 +107,14 @@ fn what_a_mode_does_not_look_at_is_refused() {
         ("v4 = 24", &["cookie", "prefix", "route", "learn", "header"]),
         ("v6 = 64", &["cookie", "prefix", "route", "learn", "header"]),
         (routes, &["cookie", "prefix", "learn", "header", "client"]),
-        ("idle_ms = 60000", &["route"]),
+        ("idle_ms = 60000", &["prefix", "route"]),
         ("lifetime_ms = 3600000", &["route"]),
         ("max_sessions = 10", &["cookie", "prefix", "route"]),
         (&format!("secret = \"{SECRET}\""), &["route"]),
         (&format!("old_secrets = [\"{SECRET}\"]"), &["route", "learn", "header", "client"]),
         ("epoch = 1", &["route", "learn", "header", "client"]),
         ("attributes = { secure = true }", &["prefix", "route", "learn", "header", "client"]),
-        ("surplus = {}", &["route"]),
+        ("surplus = {}", &["prefix", "route"]),
         (redis, &["cookie", "prefix", "route"]),
     ] {
         let name = setting.split(' ').next().unwrap();
@@ -143,7 +143,8 @@ fn what_is_out_of_range_is_refused_with_the_range() {
         ("cookie", "name = \"a b\"", "name", &["\"a b\"", "not the name of a cookie"][..]),
         ("cookie", &format!("name = \"{long}\""), "name", &["not the name of a cookie"]),
         ("cookie", "idle_ms = 1999", "idle_ms", &["2 s to a year"]),
-        ("prefix", "lifetime_ms = 1000", "lifetime_ms", &["idle to ten years"]),
+        ("prefix", "lifetime_ms = 1000", "lifetime_ms", &["2 s to a year"]),
+        ("cookie", "report = \"set-cookie\"", "report", &["does not begin with `x-`"]),
         ("cookie", "secret = \"0123\"", "secret", &["32 hexadecimal digits"]),
         ("cookie", "secret = 17", "secret", &["32 hexadecimal digits"]),
         ("cookie", "secret = [\"a\"]", "secret", &["32 hexadecimal digits"]),
@@ -328,8 +329,8 @@ fn the_flag_has_a_mode_and_perhaps_a_name() {
         assert!(settings(good, HTTP).is_ok(), "{good}");
     }
     for (text, words) in [
-        ("route=id", &["no mode `route`", "cookie, client, learn, header, prefix"][..]),
-        ("", &["no mode ``"]),
+        ("route=id", &["needs its `routes`", "--config"][..]),
+        ("", &["no mode ``", "cookie, client, learn, header, prefix"]),
         ("learn", &["--sticky.name", "missing", "`learn` needs one"]),
         ("header=a b", &["--sticky.name", "\"a b\""]),
         ("client=a", &["--sticky.name", "means nothing"]),
