@@ -123,9 +123,10 @@ impl<'a> Affinity<'a> {
     ) -> bool {
         let Way::Token { cookie, is_prefix, .. } = &self.sticky.way else { return false };
         let now = unix_seconds();
-        // A session that is elsewhere for once is still at home.
+        // A session that is elsewhere for once is still at home; but what the application sets there is of
+        // another session.
         let home = match (outcome, &self.token) {
-            (PinOutcome::Held, Some(token)) => token.backend,
+            (PinOutcome::Held, Some(token)) if !is_prefix => token.backend,
             _ => backend,
         };
         let (text, token) = tokens.issue(home, now, self.token.as_ref());

@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use equipoise_core::{
-    Admission, BackendId, BoxPolicy, Instant, Persistence, Pin, PinOutcome, Weight,
-};
+use equipoise_core::{Admission, BackendId, BoxPolicy, Instant, Persistence, Pin, PinOutcome};
 use equipoise_pool::{Lease, PickError, Pool, Request};
 use equipoise_sticky::SessionKey;
 use equipoise_sticky::surplus::Surplus;
@@ -120,10 +118,12 @@ impl Pins {
         };
         let mut surplus = surplus.lock();
         if surplus.is_due(now) {
-            let takes_new = |status: &equipoise_pool::Status| status.admission == Admission::New;
-            let backends = pool.backends();
-            let members: Vec<(BackendId, Weight)> =
-                backends.iter().filter(|s| takes_new(s)).map(|s| (s.id, s.weight)).collect();
+            // Backups serve only where nobody else does, and have no share beside the others.
+            let mut members = pool.backends();
+            members.retain(|status| status.admission == Admission::New);
+            let tier = members.iter().map(|status| status.tier).min();
+            members.retain(|status| Some(status.tier) == tier);
+            let members = members.iter().map(|status| (status.id, status.weight));
             surplus.poll(now, members);
         }
         let moves = surplus.may_move(backend, session.brought.number, session.idle);

@@ -227,10 +227,11 @@ fn an_application_s_route_is_followed_in_a_cookie_and_in_the_uri() {
         assert_stays(&proxy, "/", &line, name);
         assert_stays(&proxy, &format!("/shop;jsessionid=abc.node{n}?item=7"), "", name);
         assert_stays(&proxy, &format!("/shop?jsessionid=abc.node{n}"), "", name);
+        assert_stays(&proxy, "/", &cookie(&format!("JSESSIONID=node{n}")), name);
         // The cookie counts before the URI.
         assert_stays(&proxy, "/shop;jsessionid=abc.node0", &line, name);
     }
-    for unknown in ["abc.node3", "abc", "abc.", "node0", "abc.NODE0"] {
+    for unknown in ["abc.node3", "abc", "abc.", "node3", "abc.NODE0"] {
         assert_misses(&proxy, "/", &cookie(&format!("JSESSIONID={unknown}")));
         assert_misses(&proxy, &format!("/;jsessionid={unknown}"), "");
     }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use proxy_lab::backend::Backend;
 use proxy_lab::client::Connection;
 use proxy_lab::process::Proxy;
+use proxy_lab::table::ConfigFile;
 use proxy_lab::wait;
 
 use super::lost::List;
 use super::{Answer, NAMES, ask, get};
+use crate::{PROXY, SCRATCH};
 
 /// So many that chance hardly ever brings one of three backends from its share above the cap.
 const SESSIONS: usize = 120;
@@ -101,4 +103,20 @@ fn without_it_a_backend_that_joins_gets_new_sessions_only() {
     });
     clients.for_a_while();
     assert_eq!((clients.count("three"), &clients.moves), (0, &BTreeMap::new()));
+}
+
+#[test]
+fn a_backup_is_no_place_to_move_to() {
+    let backends = NAMES.map(Backend::named);
+    let [one, two, backup] = backends.each_ref().map(|backend| backend.address.as_str());
+    let text = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+         [pools.a]\nbackends = [\"{one}\", \"{two}\", \"{backup},backup\"]\n\
+         [pools.a.sticky]\nreport = \"x-session\"\n{SURPLUS}\n"
+    );
+    let config = ConfigFile::new(SCRATCH, "surplus", &text);
+    let proxy = Proxy::start(PROXY, 1, ["--config", config.path()]);
+    let mut clients = Clients::new(&proxy);
+    clients.for_a_while();
+    assert_eq!(clients.moves, BTreeMap::new());
 }
