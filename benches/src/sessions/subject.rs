@@ -36,7 +36,7 @@ pub trait SessionTable: Send + Sync + Sized + 'static {
     /// Removes what has expired.
     fn sweep(&self);
     /// How many sessions it says it holds.
-    fn len(&self) -> usize;
+    fn count(&self) -> usize;
 }
 
 /// A table that has been filled, of any kind.
@@ -87,7 +87,7 @@ impl<T: SessionTable> Filled for Full<T> {
     }
 
     fn held(&self) -> usize {
-        self.0.len()
+        self.0.count()
     }
 
     fn lookups(&self, lookups: Lookups) -> Row {
@@ -190,7 +190,7 @@ impl<T: SessionTable> Worker for Mixed<T> {
     fn step(&mut self) -> u64 {
         let drawn = self.0.draw();
         let number = one_of(drawn);
-        if self.0.next % 10 == 0 {
+        if self.0.next.is_multiple_of(10) {
             self.0.table.put(&key(number), (number % BACKENDS) as u32);
             return 0;
         }
