@@ -57,15 +57,12 @@ pub struct Flood {
     pub held: usize,
 }
 
-/// Fills a table: the table, its bytes, and nanoseconds a session.
-type Build = fn(Heap) -> (Box<dyn Filled>, f64, f64);
-
 /// A kind of table, before it is built.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
     /// Its name.
     pub name: &'static str,
-    build: Build,
+    build: fn(Heap) -> Built,
     expire: fn() -> Option<Expiry>,
     flood: fn(Heap) -> Option<Flood>,
 }
@@ -110,7 +107,7 @@ pub fn measure(subjects: &[Subject], plan: Plan, heap: Heap) -> Vec<Record> {
     let mut tables = Vec::new();
     let mut records = Vec::new();
     for subject in subjects {
-        let (table, bytes, bind) = (subject.build)(heap);
+        let Built { table, bytes, bind } = (subject.build)(heap);
         assert!(table.held() > 0, "{} is empty", subject.name);
         tables.push(table);
         let (name, lookups) = (subject.name, Vec::new());
@@ -137,14 +134,22 @@ pub fn count(subject: &Subject, lookups: Lookups, times: u64) {
         run();
         0
     };
-    let mut row = (subject.build)(none).0.lookups(lookups);
+    let mut row = (subject.build)(none).table.lookups(lookups);
     row.run(crate::row::Turn { warm_up: times.min(2_000), times });
 }
 
 const LONG: Duration = Duration::from_secs(3_600);
 
-/// A filled table, its bytes a session, and the nanoseconds that a new session took.
-fn build<T: SessionTable>(heap: Heap) -> (Box<dyn Filled>, f64, f64) {
+/// A filled table.
+struct Built {
+    table: Box<dyn Filled>,
+    /// Its bytes a session.
+    bytes: f64,
+    /// The nanoseconds that a new session took.
+    bind: f64,
+}
+
+fn build<T: SessionTable>(heap: Heap) -> Built {
     let fills = (0..5).map(|_| {
         let table = T::new(2 * SESSIONS as usize, LONG);
         let start = Instant::now();
@@ -160,8 +165,8 @@ fn build<T: SessionTable>(heap: Heap) -> (Box<dyn Filled>, f64, f64) {
         table = Some(full);
     });
     let table = table.expect("it was built");
-    let bytes = bytes as f64 / table.held() as f64;
-    (Box::new(Full(Arc::new(table))), bytes, bind)
+    let bytes = bytes as f64 / table.count() as f64;
+    Built { table: Box::new(Full(Arc::new(table))), bytes, bind }
 }
 
 /// Lets a table finish what it has put off.
@@ -207,7 +212,7 @@ fn expire_once<T: SessionTable>() -> Expiry {
             let mut before = usize::MAX;
             loop {
                 table.sweep();
-                let now = table.held();
+                let now = table.count();
                 if now >= before || now <= LIVE as usize {
                     break;
                 }
@@ -232,7 +237,7 @@ fn expire_once<T: SessionTable>() -> Expiry {
         sweep,
         longest: Duration::from_nanos(at(1.0).unwrap_or(0)),
         p999: Duration::from_nanos(at(0.999).unwrap_or(0)),
-        left: table.held(),
+        left: table.count(),
     }
 }
 
@@ -254,6 +259,6 @@ fn flood<T: SessionTable>(heap: Heap) -> Option<Flood> {
             settle(&table);
         });
         let a_session = |bytes: i64| bytes as f64 / SESSIONS as f64;
-        Flood { before: a_session(before), after: a_session(before + more), held: table.held() }
+        Flood { before: a_session(before), after: a_session(before + more), held: table.count() }
     })
 }

@@ -50,7 +50,7 @@ impl SessionTable for Ours {
         self.table.sweep(now(), usize::MAX);
     }
 
-    fn held(&self) -> usize {
+    fn count(&self) -> usize {
         self.table.len()
     }
 }
@@ -101,7 +101,7 @@ impl SessionTable for OursFold {
         self.table.sweep(now(), usize::MAX);
     }
 
-    fn held(&self) -> usize {
+    fn count(&self) -> usize {
         self.table.len()
     }
 }

@@ -58,8 +58,8 @@ macro_rules! table {
             self.clean();
         }
 
-        fn held(&self) -> usize {
-            self.count()
+        fn count(&self) -> usize {
+            self.held()
         }
     };
 }
@@ -89,7 +89,7 @@ impl<S: Hash> Moka<S> {
         self.0.run_pending_tasks();
     }
 
-    fn count(&self) -> usize {
+    fn held(&self) -> usize {
         self.0.entry_count() as usize
     }
 }
@@ -117,7 +117,7 @@ impl<S: Hash> MokaIdle<S> {
         self.0.run_pending_tasks();
     }
 
-    fn count(&self) -> usize {
+    fn held(&self) -> usize {
         self.0.entry_count() as usize
     }
 }
@@ -145,7 +145,7 @@ impl<S: Hash> MiniMoka<S> {
         mini_moka::sync::ConcurrentCacheExt::sync(&self.0);
     }
 
-    fn count(&self) -> usize {
+    fn held(&self) -> usize {
         self.0.entry_count() as usize
     }
 }
@@ -172,7 +172,7 @@ impl<S: Hash> Dash<S> {
         self.0.retain(|_, entry| live(entry).is_some());
     }
 
-    fn count(&self) -> usize {
+    fn held(&self) -> usize {
         self.0.len()
     }
 }
@@ -199,7 +199,7 @@ impl<S: Hash> Papaya<S> {
         self.0.pin().retain(|_, entry| live(entry).is_some());
     }
 
-    fn count(&self) -> usize {
+    fn held(&self) -> usize {
         self.0.len()
     }
 }
@@ -226,7 +226,7 @@ impl<S: Hash> Scc<S> {
         self.0.retain_sync(|_, entry| live(entry).is_some());
     }
 
-    fn count(&self) -> usize {
+    fn held(&self) -> usize {
         self.0.len()
     }
 }
@@ -258,7 +258,7 @@ impl<S: Hash> Quick<S> {
 
     fn clean(&self) {}
 
-    fn count(&self) -> usize {
+    fn held(&self) -> usize {
         self.0.len()
     }
 }
@@ -286,7 +286,7 @@ impl<S: Hash> OneLock<S> {
         self.0.write().retain(|_, entry| live(entry).is_some());
     }
 
-    fn count(&self) -> usize {
+    fn held(&self) -> usize {
         self.0.read().len()
     }
 }

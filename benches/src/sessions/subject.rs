@@ -36,7 +36,7 @@ pub trait SessionTable: Send + Sync + Sized + 'static {
     /// Removes what has expired.
     fn sweep(&self);
     /// How many sessions it says it holds.
-    fn held(&self) -> usize;
+    fn count(&self) -> usize;
 }
 
 /// A table that has been filled, of any kind.
@@ -87,7 +87,7 @@ impl<T: SessionTable> Filled for Full<T> {
     }
 
     fn held(&self) -> usize {
-        self.0.held()
+        self.0.count()
     }
 
     fn lookups(&self, lookups: Lookups) -> Row {

@@ -15,10 +15,10 @@ use crate::table::{
 
 /// A [`Table`](crate::Table) for many threads, with the same verbs and `&self`.
 ///
-/// A session's key picks its shard, by other bits than its place there. Lookups take their shard's
-/// lock for reading, for some nanoseconds; nobody ever waits for I/O, nor holds the locks of two
-/// shards, nor one for longer than the work on 64 sessions or the doubling of a shard takes (some
-/// 2,000 sessions: tens of microseconds).
+/// A session's key picks its shard. Lookups take their shard's lock for reading, for some nanoseconds;
+/// nobody ever waits for I/O, nor holds the locks of two shards, nor one for longer than the work on 64
+/// sessions takes. But that a shard that is full removes its dead, or doubles: that is some thousand
+/// sessions, and tens of microseconds.
 ///
 /// The caps are those of the whole table, and hold after every operation of any thread. A new session
 /// in a full table takes the place of one in the same shard, or of one in another if its own is empty.
@@ -211,7 +211,8 @@ impl ShardedTable {
     /// Removes sessions whose time is up, and those of backends that were unbound. It looks at about
     /// `budget` places for sessions, and the next call goes on from there.
     ///
-    /// Nobody has to call it: what is dead is a miss, and new sessions sweep, too. A driver that calls
+    /// Nobody has to call it: what is dead is a miss, and a table that
+    /// would grow removes its dead first. A driver that calls
     /// it from time to time keeps [`len`](Self::len) close to the sessions that live. It goes round
     /// the shards and holds a lock for 64 places at a time, so a lookup hardly ever waits.
     pub fn sweep(&self, now: Instant, budget: usize) -> Swept {

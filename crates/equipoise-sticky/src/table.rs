@@ -155,7 +155,8 @@ impl Table {
     /// Removes sessions whose time is up, and those of backends that were unbound. It looks at no more
     /// than `budget` places for sessions, and the next call goes on from there.
     ///
-    /// Nobody has to call it: what is dead is a miss, and new sessions sweep, too. A driver that calls
+    /// Nobody has to call it: what is dead is a miss, and a table that
+    /// would grow removes its dead first. A driver that calls
     /// it from time to time keeps [`len`](Self::len) close to the sessions that live.
     pub fn sweep(&mut self, now: Instant, budget: usize) -> Swept {
         let at = self.common.ticks.at(now);

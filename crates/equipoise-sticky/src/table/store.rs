@@ -399,12 +399,7 @@ impl Store {
         // The rest, from there to the end and from the start.
         self.sweep(common, journal, at, buckets);
         self.sweep(common, journal, at, buckets);
-        let all = capacity_of(buckets);
-        if self.sessions.len() < all / 2 {
-            self.sessions.reserve(1, hash);
-            return true;
-        }
-        self.sessions.len() <= all / 4 * 3 && self.clear_marks(common)
+        self.sessions.len() <= capacity_of(buckets) / 4 * 3 && self.clear_marks(common)
     }
 
     /// Whether one more session makes the hash table grow.
