@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use equipoise_core::{
-    Admin, Admission, BackendId, Condition, Drain, Finding, Health, Instant, Passive, Runs, Tally, Weight,
+    Admin, Admission, BackendId, Condition, Drain, Finding, Health, Instant, Passive, Runs, Tally,
+    Weight,
 };
 use equipoise_health::monitor::{Monitor, MonitorConfig, Operator};
 use equipoise_health::{
