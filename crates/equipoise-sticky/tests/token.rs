@@ -25,25 +25,26 @@ fn issued(tokens: &Tokens, backend: u64) -> String {
 /// import hmac, hashlib, base64, struct
 /// def H(k, m): return hmac.new(k, m, hashlib.sha256).digest()
 /// s = bytes(range(16)); pool = b"web"; backend = 0x0123456789abcdef
-/// issued, age, life, epoch = 1_800_000_000, 3600, 1800, 7
-/// head = bytes([1, H(s, b"equipoise token 1 number")[0]]) + struct.pack(">I", epoch) + issued.to_bytes(5, "big") + struct.pack(">II", age, life)
+/// issued, age, life, epoch, session = 1_800_000_000, 3600, 1800, 7, 0x89abcdef
+/// head = bytes([1, H(s, b"equipoise token 1 number")[0]]) + struct.pack(">I", epoch) + issued.to_bytes(5, "big") + struct.pack(">III", age, life, session)
 /// idb = backend.to_bytes(8, "big")
 /// tag = H(H(s, b"equipoise token 1 tag"), head + idb + pool)[:16]
 /// mask = H(H(s, b"equipoise token 1 mask"), tag)[:8]
 /// print(base64.urlsafe_b64encode(head + bytes(a ^ b for a, b in zip(idb, mask)) + tag).rstrip(b"=").decode())
 /// ```
-const VECTOR: &str = "AcMAAAAHAGtJ0gAAAA4QAAAHCBWAfK9GipRyz92UnsXmzKYHYBanZy7Nrg";
+const VECTOR: &str = "AcMAAAAHAGtJ0gAAAA4QAAAHCImrze9echlimQ0b0hjrHzHYbZjGc03wzCLr33c";
 
 #[test]
 fn a_token_is_what_the_documentation_says() {
     let tokens = tokens().with_epoch(7);
     let born = NOW - 3600;
     let backend = BackendId::new(0x0123_4567_89ab_cdef);
-    let before = Token { backend, epoch: 0, born, issued: born, expires: NOW };
+    let session = 0x89ab_cdef;
+    let before = Token { backend, epoch: 0, born, issued: born, expires: NOW, session };
     let (text, token) = tokens.issue(backend, NOW, Some(&before));
     assert_eq!(text.as_str(), VECTOR);
     assert_eq!(text.as_str().len(), SealedToken::LEN);
-    let expected = Token { backend, epoch: 7, born, issued: NOW, expires: NOW + 1800 };
+    let expected = Token { backend, epoch: 7, born, issued: NOW, expires: NOW + 1800, session };
     assert_eq!((token, tokens.open(VECTOR.as_bytes(), NOW)), (expected, Ok(expected)));
 }
 
@@ -256,7 +257,7 @@ fn a_token_tells_nobody_its_backend() {
     let masked: Vec<_> = (0..64)
         .map(|n| {
             let (text, _) = tokens.issue(BackendId::new(7), NOW + n, None);
-            bytes(text.as_str())[19..27].to_vec()
+            bytes(text.as_str())[23..31].to_vec()
         })
         .collect();
     // The same backend looks another each second, and never as it is.
@@ -265,9 +266,20 @@ fn a_token_tells_nobody_its_backend() {
         assert!(!masked[..n].contains(one));
     }
     // Two backends in the same second don't tell the difference of their ids.
-    let pair = [1_u64, 2].map(|n| bytes(&issued(&tokens, n))[19..27].to_vec());
+    let pair = [1_u64, 2].map(|n| bytes(&issued(&tokens, n))[23..31].to_vec());
     let difference: Vec<_> = pair[0].iter().zip(&pair[1]).map(|(a, b)| a ^ b).collect();
     assert_ne!(difference, (1_u64 ^ 2).to_be_bytes());
+}
+
+#[test]
+fn a_session_has_a_number_of_its_own_in_all_of_its_tokens() {
+    let tokens = tokens();
+    let backend = BackendId::new(7);
+    let [one, two] = [1, 2].map(|n| tokens.issue(backend, NOW, Some(&Token::begin(n, NOW))));
+    assert_ne!(one.0, two.0, "sessions of one second and one backend are two");
+    assert_eq!((one.1.born, one.1.session), (NOW, 1));
+    let moved = tokens.issue(BackendId::new(8), NOW + 5, Some(&one.1)).1;
+    assert_eq!((moved.born, moved.session), (NOW, 1));
 }
 
 #[test]
@@ -310,7 +322,7 @@ proptest! {
         let now = now >> 24;
         let born = now.saturating_sub(u64::from(age));
         let backend = BackendId::new(backend);
-        let before = Token { backend, epoch: 0, born, issued: born, expires: now };
+        let before = Token { born, backend, ..Token::begin(age, now) };
         let (text, token) = tokens.issue(backend, now, Some(&before));
         prop_assert_eq!((token.backend, token.born), (backend, born));
         prop_assert_eq!(tokens.open(text.as_str().as_bytes(), now), Ok(token));
@@ -323,7 +335,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_else_of_the_right_alphabet_opens(text in "[A-Za-z0-9_-]{58}", now in any::<u64>()) {
+    fn nothing_else_of_the_right_alphabet_opens(text in "[A-Za-z0-9_-]{63}", now in any::<u64>()) {
         prop_assert!(tokens().open(text.as_bytes(), now).is_err());
     }
 }

@@ -40,16 +40,18 @@ impl<'a> Affinity<'a> {
                 brought
             }
             Way::Route { name, routes } => {
-                let in_cookie = cookie::values(lines(&head.headers, &COOKIE), name).next();
+                let in_cookies = cookie::values(lines(&head.headers, &COOKIE), name);
                 let uri = head.uri.path_and_query().map_or("", |target| target.as_str());
-                let id = in_cookie.or_else(|| route::id_in_uri(uri.as_bytes(), name));
-                let pin = id.map_or(Pin::Absent, |id| {
+                let mut pin = Pin::Absent;
+                for id in in_cookies.chain(route::id_in_uri(uri.as_bytes(), name)) {
                     // As the end of a session id, or alone, as nginx takes it.
                     let alone = || std::str::from_utf8(id).ok().and_then(|id| routes.get(id));
                     let of_id = route::of_id(id).and_then(|route| routes.get(route));
-                    let known = of_id.or_else(alone);
-                    known.map_or(Pin::Unusable, |backend| Pin::To(*backend))
-                });
+                    pin = of_id.or_else(alone).map_or(Pin::Unusable, |backend| Pin::To(*backend));
+                    if pin != Pin::Unusable {
+                        break;
+                    }
+                }
                 Brought { pin, ..Brought::default() }
             }
             Way::Table { by: By::Cookie(name), hasher } => {
@@ -60,7 +62,11 @@ impl<'a> Affinity<'a> {
             }
             Way::Table { by: By::Header(name), hasher } => {
                 let id = head.headers.get(name).map(HeaderValue::as_bytes);
-                Brought::keyed(id.and_then(|id| hasher.key(id)), true)
+                let brought = Brought::keyed(id.and_then(|id| hasher.key(id)), true);
+                // One that is empty is of no use.
+                let pin =
+                    if id.is_some() && brought.key.is_none() { Pin::Unusable } else { Pin::Absent };
+                Brought { pin, ..brought }
             }
             Way::Table { by: By::Client(_), .. } => sticky.of_client(ends.client),
         };
@@ -74,6 +80,10 @@ impl<'a> Affinity<'a> {
         backend: BackendId,
         clock: Monotonic,
     ) -> Option<PinOutcome> {
+        if let Some(name) = &self.sticky.report {
+            // No backend's word is ours.
+            headers.remove(name);
+        }
         let outcome = self.session.outcome()?;
         let gave = match &self.sticky.way {
             Way::Token { tokens, .. } => self.seal(tokens, headers, backend, outcome),
@@ -82,7 +92,11 @@ impl<'a> Affinity<'a> {
                 let now = clock.now();
                 match change {
                     Some(learn::Change::Set(id)) => {
-                        if let Some(key) = hasher.key(id) {
+                        // A session that is elsewhere for once is still at home, if it is that one.
+                        let visits = outcome == PinOutcome::Held;
+                        if let Some(key) = hasher.key(id)
+                            && !(visits && self.session.has(&key))
+                        {
                             self.sticky.pins.learn(&key, backend, now).await;
                         }
                         true
@@ -123,25 +137,27 @@ impl<'a> Affinity<'a> {
     ) -> bool {
         let Way::Token { cookie, is_prefix, .. } = &self.sticky.way else { return false };
         let now = unix_seconds();
+        let is_old = self.token.is_some_and(|token| tokens.needs_renewal(&token, now));
+        let sets =
+            if *is_prefix { headers.contains_key(SET_COOKIE) } else { outcome.pins() || is_old };
+        if !sets {
+            return false;
+        }
         // A session that is elsewhere for once is still at home; but what the application sets there is of
         // another session.
         let home = match (outcome, &self.token) {
             (PinOutcome::Held, Some(token)) if !is_prefix => token.backend,
             _ => backend,
         };
-        let (text, token) = tokens.issue(home, now, self.token.as_ref());
+        // Without randomness all sessions of a backend are one to those who move them, and as good to all
+        // others.
+        let begins = || Token::begin(getrandom::u32().unwrap_or_default(), now);
+        let (text, token) = tokens.issue(home, now, Some(&self.token.unwrap_or_else(begins)));
         let gave = if *is_prefix {
             edit_lines(headers, &SET_COOKIE, |line| prefix::add(line, cookie.name(), &text))
         } else {
-            let is_old = self.token.is_some_and(|token| tokens.needs_renewal(&token, now));
             let value = HeaderValue::try_from(cookie.value(&text, &token));
-            match value {
-                Ok(value) if outcome.pins() || is_old => {
-                    headers.append(SET_COOKIE, value);
-                    true
-                }
-                _ => false,
-            }
+            value.map(|value| headers.append(SET_COOKIE, value)).is_ok()
         };
         if gave {
             keep_private(headers);
@@ -153,15 +169,14 @@ impl<'a> Affinity<'a> {
 /// What tokens bring, of which the first that opens counts.
 fn sealed<'a>(tokens: &Tokens, texts: impl Iterator<Item = &'a [u8]>) -> (Brought, Option<Token>) {
     let now = unix_seconds();
-    let open = |text: &'a [u8]| Some((tokens.open(text, now).ok()?, text));
+    let open = |text: &'a [u8]| tokens.open(text, now).ok();
     let found = cookie::first_that_opens(texts, open);
-    let Some((token, text)) = found.opened else {
+    let Some(token) = found.opened else {
         let pin = if found.refused > 0 { Pin::Unusable } else { Pin::Absent };
         return (Brought { pin, ..Brought::default() }, None);
     };
-    // The end of a token is a part of its tag, which is as good as random.
-    let number = text.iter().rev().take(10).fold(0, |n: u64, byte| n << 6 ^ u64::from(*byte));
     let (pin, idle) = (Pin::To(token.backend), tokens.idle(&token, now));
+    let number = u64::from(token.session);
     (Brought { pin, idle, number, ..Brought::default() }, Some(token))
 }
 

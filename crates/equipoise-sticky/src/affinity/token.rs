@@ -4,7 +4,7 @@
 //! of balancers agree as long as they have the same secret.
 //!
 //! # What is in a token
-//! 43 bytes, written in the URL-safe alphabet of RFC 4648, section 5, without padding: 58 characters.
+//! 47 bytes, written in the URL-safe alphabet of RFC 4648, section 5, without padding: 63 characters.
 //! Numbers have their most significant byte first.
 //!
 //! | bytes | what |
@@ -15,12 +15,13 @@
 //! | 5 | when it was issued, in seconds since 1970 |
 //! | 4 | how old the session was then, in seconds |
 //! | 4 | how long the token lives, in seconds |
+//! | 4 | the number of the session |
 //! | 8 | the backend's id, masked |
 //! | 16 | the tag |
 //!
 //! With `H(k, m)` for HMAC-SHA-256 and the secret `s`:
 //! * the key's number is the first byte of `H(s, "equipoise token 1 number")`;
-//! * the tag is the first 16 bytes of `H(H(s, "equipoise token 1 tag"), m)`, where `m` is the first 19
+//! * the tag is the first 16 bytes of `H(H(s, "equipoise token 1 tag"), m)`, where `m` is the first 23
 //!   bytes of the token, the backend's id as it is, and the pool's name;
 //! * the mask is the first 8 bytes of `H(H(s, "equipoise token 1 mask"), tag)`.
 //!
@@ -61,6 +62,18 @@ pub struct Token {
     pub issued: u64,
     /// When it expires, in seconds since 1970.
     pub expires: u64,
+    /// The number of the session, the same in all of its tokens: what tells it from the others of its
+    /// backend.
+    pub session: u32,
+}
+
+impl Token {
+    /// A session that begins now and has no backend yet: what [`Tokens::issue`] takes in place of a token
+    /// before. Draw `session` at random.
+    pub const fn begin(session: u32, now: u64) -> Self {
+        let backend = BackendId::new(0);
+        Self { backend, epoch: 0, born: now, issued: now, expires: now, session }
+    }
 }
 
 /// Why a token is of no use. None of them tells what was in it.
@@ -144,11 +157,11 @@ struct Key {
 const SKEW: u64 = 60;
 const VERSION: u8 = 1;
 /// All before the backend's id.
-const HEAD: usize = 19;
+const HEAD: usize = 23;
 const ID: usize = 8;
 const TAG: usize = 16;
 const BYTES: usize = HEAD + ID + TAG;
-const TEXT: usize = 58;
+const TEXT: usize = 63;
 const YEAR: u64 = 366 * 24 * 3600;
 
 impl Tokens {
@@ -207,6 +220,9 @@ impl Tokens {
 
     /// Makes a token; one that takes the place of `before` is of the same session, and does not make it
     /// any younger. `now` is in seconds since 1970.
+    ///
+    /// For a session that begins, `before` is [`Token::begin`] with a random number, if anybody is to tell
+    /// it from the others of the same second, as [`surplus`](crate::surplus) does; else `None`.
     pub fn issue(
         &self,
         backend: BackendId,
@@ -220,7 +236,8 @@ impl Tokens {
         let expires = now.saturating_add(self.idle).min(end).max(now);
         // A balancer that has not heard of a new epoch does not take sessions back to the old one.
         let epoch = before.map_or(self.epoch, |before| before.epoch.max(self.epoch));
-        let token = Token { backend, epoch, born, issued: now, expires };
+        let session = before.map_or(0, |before| before.session);
+        let token = Token { backend, epoch, born, issued: now, expires, session };
         (self.seal(&token), token)
     }
 
@@ -234,7 +251,7 @@ impl Tokens {
         let mut bytes = [0; BYTES];
         let parts = [&head[..], &masked, &tag];
         bytes.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
-        // It fits: 43 bytes are 58 characters.
+        // It fits: 47 bytes are 63 characters.
         let _ = Base64UrlUnpadded::encode(&bytes, &mut text);
         SealedToken(text)
     }
@@ -374,6 +391,7 @@ struct Head {
     issued: u64,
     age: u32,
     life: u32,
+    session: u32,
 }
 
 impl Head {
@@ -386,13 +404,21 @@ impl Head {
             issued: token.issued,
             age: short(token.issued.saturating_sub(token.born)),
             life: short(token.expires.saturating_sub(token.issued)),
+            session: token.session,
         }
     }
 
     fn token(self, backend: BackendId) -> Token {
-        let Self { epoch, issued, age, life, .. } = self;
+        let Self { epoch, issued, age, life, session, .. } = self;
         let born = issued.saturating_sub(u64::from(age));
-        Token { backend, epoch, born, issued, expires: issued.saturating_add(u64::from(life)) }
+        Token {
+            backend,
+            epoch,
+            born,
+            issued,
+            expires: issued.saturating_add(u64::from(life)),
+            session,
+        }
     }
 
     fn to_bytes(self) -> [u8; HEAD] {
@@ -400,12 +426,37 @@ impl Head {
         let [_, _, _, i0, i1, i2, i3, i4] = self.issued.to_be_bytes();
         let [a0, a1, a2, a3] = self.age.to_be_bytes();
         let [l0, l1, l2, l3] = self.life.to_be_bytes();
+        let [s0, s1, s2, s3] = self.session.to_be_bytes();
         let (v, k) = (self.version, self.key);
-        [v, k, e0, e1, e2, e3, i0, i1, i2, i3, i4, a0, a1, a2, a3, l0, l1, l2, l3]
+        [v, k, e0, e1, e2, e3, i0, i1, i2, i3, i4, a0, a1, a2, a3, l0, l1, l2, l3, s0, s1, s2, s3]
     }
 
     fn from_bytes(bytes: &[u8; HEAD]) -> Self {
-        let [v, k, e0, e1, e2, e3, i0, i1, i2, i3, i4, a0, a1, a2, a3, l0, l1, l2, l3] = *bytes;
+        let [
+            v,
+            k,
+            e0,
+            e1,
+            e2,
+            e3,
+            i0,
+            i1,
+            i2,
+            i3,
+            i4,
+            a0,
+            a1,
+            a2,
+            a3,
+            l0,
+            l1,
+            l2,
+            l3,
+            s0,
+            s1,
+            s2,
+            s3,
+        ] = *bytes;
         Self {
             version: v,
             key: k,
@@ -413,11 +464,12 @@ impl Head {
             issued: u64::from_be_bytes([0, 0, 0, i0, i1, i2, i3, i4]),
             age: u32::from_be_bytes([a0, a1, a2, a3]),
             life: u32::from_be_bytes([l0, l1, l2, l3]),
+            session: u32::from_be_bytes([s0, s1, s2, s3]),
         }
     }
 }
 
-/// A token as a client keeps it: 58 characters that a cookie, a header or a URL may have.
+/// A token as a client keeps it: 63 characters that a cookie, a header or a URL may have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SealedToken([u8; TEXT]);
 

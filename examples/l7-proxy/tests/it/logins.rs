@@ -1,6 +1,7 @@
 //! "My login keeps dropping": a login app on two backends, with and without stickiness, and with its
 //! sessions in Redis. What is printed is the transcript: `cargo test -p l7-proxy logins -- --nocapture`.
 
+use proxy_lab::backend::Backend;
 use proxy_lab::browser::Browser;
 use proxy_lab::demo::Demo;
 use proxy_lab::fleet::is_installed;
@@ -114,4 +115,49 @@ fn with_sessions_in_redis_the_login_survives_its_backend() {
         lab.log_in();
         lab.me().0 == 200
     });
+}
+
+/// The application at the other backend sets the same cookie anew: the session is only visiting there.
+#[test]
+fn a_learned_session_that_is_held_comes_back_home() {
+    let answer = |name: &'static str| {
+        Backend::new(move |accepted| {
+            while accepted.request().is_some() {
+                let length = name.len();
+                accepted.send(format!(
+                    "HTTP/1.1 200 OK\r\nSet-Cookie: sid=s1; Path=/\r\nContent-Length: {length}\r\n\r\n{name}"
+                ));
+            }
+        })
+    };
+    let backends = ["one", "two"].map(answer);
+    let addresses = backends.each_ref().map(|backend| backend.address.as_str());
+    let text = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [pools.app]\nbackends = {addresses:?}\n\
+         [pools.app.sticky]\nmode = \"learn\"\nname = \"sid\"\non_lost = \"hold\"\nreport = \"x-session\"\n"
+    );
+    let config = ConfigFile::new(SCRATCH, "logins", &text);
+    let proxy = Proxy::start(PROXY, 1, ["--config", config.path()]);
+    let mut browser = Browser::new(proxy.address());
+    let home = browser.get("/").text();
+    let place = usize::from(home == "two");
+    let admin = proxy.logged(&["admin at http://"]);
+    let admin = admin.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
+    let mut operator = Browser::new(admin.parse().unwrap());
+    let mut operate = |verb: &str| {
+        let path = format!("/backends/app/{}/{verb}", addresses[place]);
+        let request = format!("POST {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(proxy_lab::client::raw(operator.address, request).status, 200);
+        operator.cookies.clear();
+    };
+    operate("disable");
+    for _ in 0..3 {
+        let reply = browser.get("/");
+        assert_eq!(reply.header("x-session"), Some("held"));
+        assert_ne!(reply.text(), home);
+    }
+    operate("enable");
+    wait::until("the session to be home again", || browser.get("/").text() == home);
+    assert_eq!(browser.get("/").header("x-session"), Some("hit"));
 }

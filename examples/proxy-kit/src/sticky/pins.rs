@@ -233,6 +233,11 @@ impl Session<'_> {
         self.brought.key.is_some()
     }
 
+    /// Whether this is what tells it apart.
+    pub fn has(&self, key: &SessionKey) -> bool {
+        self.brought.key.as_ref() == Some(key)
+    }
+
     /// What has come of its session so far.
     pub const fn outcome(&self) -> Option<PinOutcome> {
         self.outcome

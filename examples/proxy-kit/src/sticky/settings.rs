@@ -13,7 +13,7 @@ use equipoise_sticky::affinity::cookie;
 use equipoise_sticky::affinity::set_cookie::CookieSettings;
 use equipoise_sticky::surplus::SurplusConfig;
 use equipoise_tokio::sessions::{SharedConfig, WriteMode};
-use hyper::header::HeaderName;
+use hyper::header::{COOKIE, HeaderName};
 use serde::Deserialize;
 
 use crate::StartError;
@@ -325,8 +325,17 @@ impl Checker<'_> {
         self.wrong("name", format!("{name:?} is not the name of a cookie"))
     }
 
+    /// None that is the same for all clients, or that ends here.
     fn header_name(&self, section: &StickySection) -> Result<HeaderName, StartError> {
-        self.header("name", self.name(section)?)
+        let name = self.header("name", self.name(section)?)?;
+        let others = ["host", "connection", "content-length", "content-type", "transfer-encoding"];
+        if others.contains(&name.as_str()) {
+            return self.wrong("name", format!("{name:?} does not tell clients apart"));
+        }
+        if name == COOKIE {
+            return self.wrong("name", "for a cookie there is mode `learn`");
+        }
+        Ok(name)
     }
 
     fn header(&self, field: &str, name: &str) -> Result<HeaderName, StartError> {
@@ -389,7 +398,10 @@ impl Checker<'_> {
             (None, false) => StickySettings::COOKIE.to_owned(),
             _ => self.cookie_name(section)?,
         };
-        let cookie = self.cookie(&name, section.attributes.as_ref())?;
+        // The application's own may have any name; its attributes are not ours.
+        let secure = toml::Table::from_iter([("secure".to_owned(), true.into())]);
+        let attributes = if is_prefix { Some(&secure) } else { section.attributes.as_ref() };
+        let cookie = self.cookie(&name, attributes)?;
         let secret = section.secret.map(|secret| self.secret("secret", secret)).transpose()?;
         let old_secrets = section.old_secrets.as_ref().map(|old| self.old_secrets(old));
         let old_secrets = old_secrets.transpose()?.unwrap_or_default();

@@ -9,7 +9,7 @@
 //! | request | `Cookie: id=abc` | `Cookie: id=TOKEN~abc` |
 //!
 //! HAProxy's `cookie NAME prefix` does so too. What has not the form of a token passes as it is: the
-//! client had its cookie before there were tokens. A tilde and a token are 59 bytes; browsers keep 4096
+//! client had its cookie before there were tokens. A tilde and a token are 64 bytes; browsers keep 4096
 //! of a name and a value.
 //!
 //! # A token is not renewed here

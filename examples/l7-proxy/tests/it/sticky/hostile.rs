@@ -18,7 +18,7 @@ fn made_up_cookies_are_misses_and_are_counted() {
     };
     let cases = [
         cookie("srv=1"),
-        cookie(&format!("srv={}", "A".repeat(58))),
+        cookie(&format!("srv={}", "A".repeat(63))),
         cookie(&format!("srv={}", &token[..57])),
         cookie(&format!("srv={token}x")),
         cookie(&format!("srv={}", token.to_ascii_lowercase())),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proxy_lab::backend::Backend;
+use proxy_lab::browser::Browser;
 use proxy_lab::client::Connection;
 use proxy_lab::process::Proxy;
 use proxy_lab::table::ConfigFile;
@@ -119,4 +120,40 @@ fn a_backup_is_no_place_to_move_to() {
     let mut clients = Clients::new(&proxy);
     clients.for_a_while();
     assert_eq!(clients.moves, BTreeMap::new());
+}
+
+/// All of them are born in a second or two, and on one backend: their tokens differ all the same, and so
+/// they don't move together, nor again and again.
+#[test]
+fn sessions_in_cookies_move_one_by_one() {
+    let backends = NAMES.map(Backend::named);
+    let list = List::new(&backends[..1]);
+    let proxy = list.proxy(
+        "mode = \"cookie\"\n[pools.a.sticky.surplus]\ncap = 1.45\ninterval_ms = 300\nidle_ms = 0",
+    );
+    let mut browsers: Vec<_> = (0..SESSIONS).map(|_| Browser::new(proxy.address())).collect();
+    let mut moves = 0;
+    let mut round = |browsers: &mut Vec<Browser>| {
+        let mut at = BTreeMap::new();
+        for browser in browsers {
+            let reply = browser.get("/");
+            moves += usize::from(reply.header("x-session") == Some("repin"));
+            *at.entry(reply.text()).or_insert(0) += 1;
+        }
+        (at, moves)
+    };
+    round(&mut browsers);
+    list.says(&backends[..2]);
+    wait::until("the second one to have its share", || {
+        let (at, _) = round(&mut browsers);
+        at.get("two").is_some_and(|count| *count >= SESSIONS / 4)
+    });
+    for _ in 0..10 {
+        round(&mut browsers);
+        wait::pause(Duration::from_millis(60));
+    }
+    let (at, moves) = round(&mut browsers);
+    println!("{at:?} after {moves} moves");
+    assert!(at.values().all(|count| *count >= SESSIONS / 4) && at.len() == 2, "{at:?}");
+    assert!(moves < SESSIONS, "half of them is enough: {moves}");
 }
