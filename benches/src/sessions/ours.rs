@@ -59,20 +59,16 @@ impl SessionTable for Ours {
 /// seeds can choose ids that meet.
 #[derive(Debug)]
 pub struct OursFold {
-    halves: [FixedState; 2],
+    hash: FixedState,
     table: ShardedTable,
 }
 
 impl OursFold {
     #[inline(always)]
     fn key(&self, key: &Key) -> SessionKey {
-        let mut bytes = [0; 16];
-        for (bytes, half) in bytes.chunks_exact_mut(8).zip(&self.halves) {
-            let mut hasher = half.build_hasher();
-            hasher.write(key);
-            bytes.copy_from_slice(&hasher.finish().to_le_bytes());
-        }
-        SessionKey::from_bytes(bytes)
+        let mut hasher = self.hash.build_hasher();
+        hasher.write(key);
+        SessionKey::from_bytes(hasher.finish().to_le_bytes())
     }
 }
 
@@ -83,7 +79,7 @@ impl SessionTable for OursFold {
     fn new(cap: usize, ttl: Duration) -> Self {
         let config = TableConfig::builder().idle(ttl).max_sessions(cap).build();
         Self {
-            halves: [0x0e90_15e0, 0x5e55_1045].map(FixedState::with_seed),
+            hash: FixedState::with_seed(0x0e90_15e0),
             table: ShardedTable::new(&config.expect("the settings are in range")),
         }
     }

@@ -3,35 +3,36 @@
 use core::fmt;
 use core::hash::Hasher;
 
-use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
+use siphasher::sip::SipHasher13;
 
-/// A session's key: 16 bytes, whatever its id is.
+/// A session's key: 8 bytes, whatever its id is.
 ///
 /// Tables keep this and never the id. So no secret of a client is in a memory dump, a log or an
-/// export, ids that are hostile cannot meet in one place, and an id of a mebibyte takes 16 bytes.
-/// Two of 10⁹ sessions have the same key with a probability below 10⁻²⁰.
+/// export, ids that are hostile cannot meet in one place, and an id of a mebibyte takes 8 bytes.
+/// A new session meets the key of one of 10⁶ others with a probability of 10⁻¹³, and then follows it to
+/// its backend. Nobody can look for such a session without the secret.
 ///
-/// With the feature `serde` it is a string of 32 hexadecimal digits; formats for machines have bytes.
+/// With the feature `serde` it is a string of 16 hexadecimal digits; formats for machines have bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionKey([u8; 16]);
+pub struct SessionKey([u8; 8]);
 
 impl SessionKey {
     /// A key that was made before, here or by another balancer with the same secret.
     ///
     /// Tables take the bytes for random. Never pass an id itself: use [`SessionHasher::key`].
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(bytes)
     }
 
     /// The digest.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
+    pub const fn as_bytes(&self) -> &[u8; 8] {
         &self.0
     }
 
-    /// A hash of it: the half of the digest that SipHash has ready first.
+    /// The digest as a number: it is as good as random, so it is the hash for tables, too.
     #[inline]
     pub(crate) const fn hash(&self) -> u64 {
-        u128::from_le_bytes(self.0) as u64
+        u64::from_le_bytes(self.0)
     }
 }
 
@@ -43,8 +44,8 @@ impl fmt::Debug for SessionKey {
     }
 }
 
-/// Makes the keys of sessions, by SipHash-1-3 with 128 bits of output (Aumasson and Bernstein,
-/// "SipHash: a fast short-input PRF", 2012).
+/// Makes the keys of sessions, by SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF",
+/// 2012).
 ///
 /// Balancers with the same secret agree on keys. Take the secret from a random source: whoever knows
 /// it can choose ids that meet in one place.
@@ -103,7 +104,7 @@ impl SessionHasher {
             hasher.write(&(part.len() as u64).to_le_bytes());
             hasher.write(part);
         }
-        Some(digest(hasher.finish128()))
+        Some(digest(hasher.finish()))
     }
 }
 
@@ -116,8 +117,8 @@ impl fmt::Debug for SessionHasher {
 
 /// The digest's bytes, as SipHash's reference code writes them.
 #[inline]
-fn digest(hash: Hash128) -> SessionKey {
-    SessionKey(u128::from(hash).to_le_bytes())
+fn digest(hash: u64) -> SessionKey {
+    SessionKey(hash.to_le_bytes())
 }
 
 #[cfg(feature = "serde")]
@@ -135,7 +136,7 @@ mod stored {
             if !serializer.is_human_readable() {
                 return self.0.serialize(serializer);
             }
-            let mut text = String::with_capacity(32);
+            let mut text = String::with_capacity(16);
             for byte in self.0 {
                 // Writing to a string never fails.
                 _ = write!(text, "{byte:02x}");
@@ -147,20 +148,20 @@ mod stored {
     impl<'de> Deserialize<'de> for SessionKey {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             if !deserializer.is_human_readable() {
-                return <[u8; 16]>::deserialize(deserializer).map(Self);
+                return <[u8; 8]>::deserialize(deserializer).map(Self);
             }
             let text = String::deserialize(deserializer)?;
             parse(&text)
                 .map(Self)
-                .ok_or_else(|| D::Error::custom("key: 32 hexadecimal digits are wanted"))
+                .ok_or_else(|| D::Error::custom("key: 16 hexadecimal digits are wanted"))
         }
     }
 
-    fn parse(text: &str) -> Option<[u8; 16]> {
+    fn parse(text: &str) -> Option<[u8; 8]> {
         let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number =
-            if text.len() == 32 && digits { u128::from_str_radix(text, 16).ok() } else { None };
-        number.map(u128::to_be_bytes)
+            if text.len() == 16 && digits { u64::from_str_radix(text, 16).ok() } else { None };
+        number.map(u64::to_be_bytes)
     }
 }
 
@@ -177,13 +178,13 @@ mod tests {
 
     #[test]
     fn keys_are_the_same_everywhere() {
-        // From a program of its own, after the paper, that first gave the published vector of
-        // SipHash-2-4-128. The secret is 00 01 .. 0f.
+        // From a program of its own, after the paper, that first gave the paper's vector of
+        // SipHash-2-4. The secret is 00 01 .. 0f.
         let counted: Vec<u8> = (0..63).collect();
         for (id, expected) in [
-            (&b"user-7"[..], "968f88d884076129c246de8f205a38ea"),
-            (&counted[..16], "d0a8d95715518eebb513b0f83d9e1793"),
-            (&counted, "4c5800e34efe426f079f6b0aa75260ad"),
+            (&b"user-7"[..], "0beb1dbaca64ea99"),
+            (&counted[..16], "668b907d1add4fcc"),
+            (&counted, "a8b3bbb76290199d"),
         ] {
             assert_eq!(hex(&hasher().key(id).unwrap()), expected);
         }
@@ -205,7 +206,7 @@ mod tests {
         let other = SessionHasher::new([1; 16]);
         assert_ne!(hasher().key(b"user-7"), other.key(b"user-7"));
         assert_eq!(format!("{other:?}"), "SessionHasher { .. }");
-        let key = SessionKey::from_bytes(*b"0123456789abcdef");
+        let key = SessionKey::from_bytes(*b"01234567");
         assert_eq!(format!("{key:?}"), "SessionKey(30313233..)");
     }
 

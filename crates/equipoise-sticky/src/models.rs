@@ -10,8 +10,8 @@ use loom::thread;
 
 use crate::{SessionKey, ShardedTable, TableBuilder, TableConfig};
 
-const KEY: SessionKey = SessionKey::from_bytes([1; 16]);
-const OTHER: SessionKey = SessionKey::from_bytes([0xf0; 16]);
+const KEY: SessionKey = SessionKey::from_bytes([1; 8]);
+const OTHER: SessionKey = SessionKey::from_bytes([0xf0; 8]);
 const START: Instant = Instant::from_nanos(1 << 50);
 
 fn ids<const N: usize>() -> [BackendId; N] {

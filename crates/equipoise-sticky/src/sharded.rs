@@ -25,7 +25,7 @@ use crate::table::{
 ///
 /// # Complexity
 /// As [`Table`](crate::Table), but that a table that grows never moves more than some 2,000 sessions
-/// at once. Memory: 29 to 58 bytes a session, 33 where [`max_sessions`](crate::TableBuilder::max_sessions)
+/// at once. Memory: 20 to 39 bytes a session, 23 where [`max_sessions`](crate::TableBuilder::max_sessions)
 /// or its half, fourth and so on are held.
 ///
 /// ```

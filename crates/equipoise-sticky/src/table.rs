@@ -54,7 +54,7 @@ use crate::primitive::Apart;
 /// Lookup, bind, rebind, `unbind_session`: O(1), and O(1) amortised where the table grows: then it
 /// moves all sessions, as hash tables do. `unbind_backend`: O(1), whatever number of sessions it has.
 /// Sweep: O(budget). Lookups never allocate, nor does anything else once the table has its size.
-/// Memory: 29 to 58 bytes a session. A table that has shrunk keeps its memory.
+/// Memory: 20 to 39 bytes a session. A table that has shrunk keeps its memory.
 ///
 /// ```
 /// use core::time::Duration;

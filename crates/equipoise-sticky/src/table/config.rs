@@ -164,7 +164,7 @@ impl TableBuilder {
     }
 
     /// How many bytes of heap a table takes at the most: as requested from the allocator, while it
-    /// grows too. A table that may not grow evicts. 33 to 58 bytes a session are usual, and 33 in a
+    /// grows too. A table that may not grow evicts. 23 to 39 bytes a session are usual, and 23 in a
     /// `ShardedTable` that is full.
     pub const fn max_bytes(mut self, max_bytes: usize) -> Self {
         self.0.max_bytes = Some(max_bytes);

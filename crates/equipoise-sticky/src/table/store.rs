@@ -15,7 +15,7 @@ use super::time::{Moment, Stamp, Ticks};
 use crate::SessionKey;
 use crate::primitive::{Apart, AtomicU64, Ordering};
 
-/// A session: 24 bytes.
+/// A session: 16 bytes.
 #[derive(Debug)]
 pub(crate) struct Entry {
     key: SessionKey,
@@ -24,7 +24,7 @@ pub(crate) struct Entry {
 }
 
 #[cfg(not(equipoise_loom))]
-const _: () = assert!(size_of::<Entry>() == 24);
+const _: () = assert!(size_of::<Entry>() == 16);
 
 impl Entry {
     fn new(key: SessionKey, stamp: Stamp) -> Self {

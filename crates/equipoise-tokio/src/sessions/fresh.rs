@@ -56,15 +56,10 @@ impl Fresh {
     }
 
     fn place(&self, key: &SessionKey) -> (Option<&AtomicU64>, u64) {
-        let (low, high) = halves(key);
-        let index = low as usize & (self.marks.len() - 1);
-        (self.marks.get(index), high << 32)
+        let number = u64::from_le_bytes(*key.as_bytes());
+        let index = number as usize & (self.marks.len() - 1);
+        (self.marks.get(index), number & !u64::from(u32::MAX))
     }
-}
-
-fn halves(key: &SessionKey) -> (u64, u64) {
-    let number = u128::from_le_bytes(*key.as_bytes());
-    (number as u64, (number >> 64) as u64)
 }
 
 fn millis(now: Instant) -> u32 {
@@ -77,8 +72,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn key(low: u64, high: u64) -> SessionKey {
-        SessionKey::from_bytes((u128::from(high) << 64 | u128::from(low)).to_le_bytes())
+    fn key(low: u32, high: u32) -> SessionKey {
+        SessionKey::from_bytes((u64::from(high) << 32 | u64::from(low)).to_le_bytes())
     }
 
     #[test]

@@ -152,7 +152,7 @@ mod tests {
     const C: BackendId = BackendId::new(3);
 
     fn key(number: u8) -> SessionKey {
-        SessionKey::from_bytes([number; 16])
+        SessionKey::from_bytes([number; 8])
     }
 
     fn bind(backend: BackendId) -> Pending {

@@ -22,7 +22,7 @@ const SCRIPT: &str = include_str!("redis/session.lua");
 
 /// Sessions in one Redis, 5 or later, or in Valkey.
 ///
-/// A session is a key of its own, `PREFIX:POOL:` and the 32 hexadecimal digits of its
+/// A session is a key of its own, `PREFIX:POOL:` and the 16 hexadecimal digits of its
 /// [`SessionKey`]; its value is `1:` (the version of this form), the 16 digits of the
 /// [`BackendId`](equipoise_core::BackendId), `:`, and when the session was pinned there, in
 /// milliseconds since 1970 by the clock of Redis. Redis lets it expire. Neither the
@@ -78,7 +78,7 @@ impl RedisStore {
     /// The key of a session in Redis.
     pub fn key(&self, key: &SessionKey) -> String {
         use fmt::Write;
-        let mut name = String::with_capacity(self.prefix.len() + 32);
+        let mut name = String::with_capacity(self.prefix.len() + 16);
         name.push_str(&self.prefix);
         for byte in key.as_bytes() {
             let _ = write!(name, "{byte:02x}");

@@ -54,8 +54,7 @@ pub struct Session<'a> {
 impl Brought {
     /// Something that a table knows, or will.
     pub fn keyed(key: Option<SessionKey>, binds: bool) -> Self {
-        let number =
-            key.map_or(0, |key| key.as_bytes().iter().fold(0, |n, b| n << 4 ^ u64::from(*b)));
+        let number = key.map_or(0, |key| u64::from_le_bytes(*key.as_bytes()));
         Self { key, binds, number, ..Self::default() }
     }
 }
@@ -219,12 +218,10 @@ impl Session<'_> {
             return Ok(lease);
         }
         let followed = pool.pick(&request.persisting(self.pins.persistence).pinned_to(winner));
+        self.pin = Pin::To(winner);
         match followed {
-            Ok(followed) if followed.id() == winner => {
-                self.pin = Pin::To(winner);
-                Ok(followed)
-            }
-            _ => Ok(lease),
+            Ok(followed) if followed.id() == winner => Ok(followed),
+            _ => Ok(lease.visiting()),
         }
     }
 
@@ -260,5 +257,49 @@ impl Session<'_> {
         if let (Some(memory), Some(key)) = (&self.pins.memory, &self.brought.key) {
             memory.unbind(key, now).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use equipoise_algorithms::RoundRobin;
+    use equipoise_core::Admin;
+    use equipoise_pool::Spec;
+    use equipoise_sticky::{ShardedTable, TableConfig};
+
+    use super::*;
+
+    const NOW: Instant = Instant::ZERO;
+
+    /// A pool of `a` and `b`, and pins in a table.
+    fn pool_and_pins() -> (Pool<(), BoxPolicy>, Pins) {
+        let pool = Pool::new(BoxPolicy::new(RoundRobin), 1);
+        pool.update(["a", "b"].map(|name| Spec::new(BackendId::named(name), ()))).unwrap();
+        let table = ShardedTable::new(&TableConfig::default());
+        let memory = Memory::Local(Box::new(table));
+        (pool, Pins::new(Persistence::Repin, Some(memory), None))
+    }
+
+    /// Two requests of a session that found nobody: one has bound it to `b`, and now the other comes, for
+    /// which the pool picks `a`. What becomes of that, if `b` may take requests or not.
+    async fn second(b_is: Admin) -> (BackendId, PinOutcome) {
+        let (pool, pins) = pool_and_pins();
+        let key = SessionKey::from_bytes([7; 8]);
+        let mut session = pins.session(Brought::keyed(Some(key), true));
+        session.look_up(NOW).await;
+        pins.learn(&key, BackendId::named("b"), NOW).await;
+        let turns = pool.pick(&Request::new()).unwrap();
+        if turns.id() == BackendId::named("a") {
+            drop(pool.pick(&Request::new()).unwrap());
+        }
+        pool.set_admin(BackendId::named("b"), b_is).unwrap();
+        let lease = session.pick(&pool, &Request::new()).await.unwrap();
+        (lease.id(), session.outcome().unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_comes_second_follows_and_visits_where_it_cannot() {
+        assert_eq!(second(Admin::Enabled).await, (BackendId::named("b"), PinOutcome::Hit));
+        assert_eq!(second(Admin::Disabled).await, (BackendId::named("a"), PinOutcome::Held));
     }
 }

@@ -104,7 +104,7 @@ impl<S: SessionStore> Inner<S> {
     async fn try_store(&self, total: &mut Written) -> Result<(), StoreError> {
         let limit = self.settings().batch_limit;
         // A read, of a session that nobody has: a store that is full is up all the same.
-        let nobody = StoreRequest { key: SessionKey::from_bytes([0; 16]), verb: Verb::Get };
+        let nobody = StoreRequest { key: SessionKey::from_bytes([0; 8]), verb: Verb::Get };
         let replies = timeout(limit, self.store.exchange(self.times, &[nobody])).await;
         let replies = replies.unwrap_or(Err(StoreError::Timeout { limit }))?;
         self.note(&replies.into_iter().next().unwrap_or(Err(no_reply()))?);
