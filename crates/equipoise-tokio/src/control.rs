@@ -162,6 +162,14 @@ impl<B: Clone + Send + Sync + 'static, P: Policy + 'static> Controller<B, P> {
         result
     }
 
+    /// Removes a backend. Its requests in flight are counted on until they end.
+    ///
+    /// # Errors
+    /// [`UpdateError::UnknownId`].
+    pub fn remove(&self, id: BackendId) -> Result<(), UpdateError> {
+        self.operate(|state, now, told| state.remove(&self.inner.pool, now, id, told))
+    }
+
     /// Enables, drains or disables a backend. It stays so over every update that keeps the backend.
     ///
     /// # Errors

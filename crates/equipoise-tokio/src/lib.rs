@@ -10,6 +10,7 @@
 //! | [`control`] | the control task: a [`Controller`](control::Controller) owns a pool, has it probed, hears what came of requests, ejects, and tells an [`Observer`](control::Observer) |
 //! | [`probe`] | asks one backend once, and says in words what is wrong; [`Probe`](probe::Probe) is the trait for one of yours |
 //! | [`discovery`] | who the backends are, from a list, a file or DNS; [`Discover`](discovery::Discover) is the trait for a source of yours |
+//! | [`queue`] | requests that find every backend full wait in a [`WaitQueue`](queue::WaitQueue), first come first served |
 //! | `sessions` | sessions that several balancers share through Redis or Valkey; feature `redis` |
 //!
 //! What a backend or a name server sends is read within bounds of size, and whoever waits for it sets
@@ -32,6 +33,7 @@ pub mod discovery;
 #[cfg(any(feature = "http", feature = "tls", feature = "grpc", feature = "redis"))]
 mod excerpt;
 pub mod probe;
+pub mod queue;
 #[cfg(feature = "redis")]
 pub mod sessions;
 

@@ -24,7 +24,7 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Runs the application until it is told to stop.
 pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
-    let listeners = listen::bind(&[cli.listen]).await?;
+    let listeners = listen::bind(&[cli.listen])?;
     let app = Arc::new(App {
         name: cli.name,
         database: Database::open(cli.database, cli.database_timeout_ms).await?,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Parser;
@@ -31,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) pools: Vec<PoolSettings>,
     pub(crate) admin: Option<AdminSettings>,
     pub(crate) timeouts: Timeouts,
+    /// How many connections there may be at a time, if that is limited.
+    pub(crate) max_connections: Option<usize>,
 }
 
 /// Where to listen, and the index of the pool that takes what comes.
@@ -73,6 +76,14 @@ struct File {
     admin: Option<AdminSection>,
     #[serde(default)]
     timeouts: TimeoutSection,
+    #[serde(default)]
+    limits: LimitSection,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitSection {
+    max_connections: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,12 +118,16 @@ impl Settings {
             pools: vec![PoolSettings::from_flags(flags, SIGHT)?],
             admin: AdminSettings::from_flags(flags)?,
             timeouts: Timeouts::default(),
+            max_connections: None,
         })
     }
 
     /// From the text of a file, which errors call `name`.
     pub(crate) fn from_text(name: &str, text: &str) -> Result<Self, StartError> {
-        Self::check(file::parse(name, text)?).map_err(|error| StartError::new(name, error))
+        let settings = Self::check(file::parse(name, text)?);
+        let mut settings = settings.map_err(|error| StartError::new(name, error))?;
+        PoolSettings::remember(&mut settings.pools, text);
+        Ok(settings)
     }
 
     fn check(file: File) -> Result<Self, StartError> {
@@ -136,6 +151,7 @@ impl Settings {
             )?,
             shutdown: millis("timeouts.shutdown_ms", given.shutdown_ms, default.shutdown)?,
         };
-        Ok(Self { listeners, pools, admin, timeouts })
+        let max_connections = file.limits.max_connections.map(NonZeroUsize::get);
+        Ok(Self { listeners, pools, admin, timeouts, max_connections })
     }
 }

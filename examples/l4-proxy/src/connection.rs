@@ -4,12 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use equipoise_core::{Clock, Failure, HashKey, Outcome};
 use equipoise_hash::key::KeyKind;
 use equipoise_pool::{Lease, Request};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::connect::is_local;
+use proxy_kit::listen::Serve;
 use proxy_kit::pools::NamedPool;
+use proxy_kit::shutdown::Guard;
 use proxy_kit::sticky::Session;
 use tokio::net::TcpStream;
 
@@ -28,9 +31,25 @@ pub(crate) struct Service {
     pub(crate) timeouts: Timeouts,
 }
 
+impl Serve for Service {
+    fn serve(
+        service: Arc<ArcSwap<Self>>,
+        stream: TcpStream,
+        client: SocketAddr,
+        guard: Guard,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let service = service.load_full();
+        async move {
+            service.serve(stream, client).await;
+            // Shutdown waits for it.
+            drop(guard);
+        }
+    }
+}
+
 impl Service {
     /// Serves a connection to its end.
-    pub(crate) async fn serve(&self, mut client: TcpStream, from: SocketAddr) {
+    async fn serve(&self, mut client: TcpStream, from: SocketAddr) {
         let mut log = ConnectionLog::new(self.clock, from, &self.pool.name);
         let Ok(first) = self.first_bytes(&mut client).await else {
             return log.end(&End::BrokenByClient);

@@ -129,7 +129,10 @@ impl Settings {
 
     /// From the text of a file, which errors call `name`.
     pub(crate) fn from_text(name: &str, text: &str) -> Result<Self, StartError> {
-        Self::check(file::parse(name, text)?).map_err(|error| StartError::new(name, error))
+        let settings = Self::check(file::parse(name, text)?);
+        let mut settings = settings.map_err(|error| StartError::new(name, error))?;
+        PoolSettings::remember(&mut settings.pools, text);
+        Ok(settings)
     }
 
     fn check(file: File) -> Result<Self, StartError> {

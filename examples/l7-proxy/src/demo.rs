@@ -21,9 +21,9 @@ pub(crate) struct Demo(Vec<(SocketAddr, TcpListener)>);
 
 impl Demo {
     /// Takes a free port for each.
-    pub(crate) async fn bind() -> Result<Self, StartError> {
+    pub(crate) fn bind() -> Result<Self, StartError> {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listeners = listen::bind(&[any; BACKENDS]).await?;
+        let listeners = listen::bind(&[any; BACKENDS])?;
         let with_address = |listener: TcpListener| {
             let address = listener.local_addr();
             Ok((address.map_err(|error| StartError::new("demo backend", error))?, listener))

@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use proxy_kit::listen::Serve;
 use proxy_kit::log;
 use proxy_kit::shutdown::Guard;
 use tokio::net::TcpStream;
@@ -20,22 +22,33 @@ use crate::seen::Ends;
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
+impl Serve for Proxy {
+    fn serve(
+        proxy: Arc<ArcSwap<Self>>,
+        stream: TcpStream,
+        client: SocketAddr,
+        guard: Guard,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        serve(proxy, stream, client, guard)
+    }
+}
+
 /// Answers the requests of one connection, until the client or a shutdown ends it. At a shutdown
-/// the request in flight is finished.
-pub(crate) async fn serve(
-    proxy: Arc<Proxy>,
+/// the request in flight is finished. After a reload the next request goes by the new configuration.
+async fn serve(
+    proxy: Arc<ArcSwap<Proxy>>,
     stream: TcpStream,
     client: SocketAddr,
     mut guard: Guard,
 ) {
     let ends = Ends { client, local: stream.local_addr().ok() };
     let service = service_fn(|request| {
-        let proxy = Arc::clone(&proxy);
+        let proxy = proxy.load_full();
         async move { Ok::<_, Infallible>(proxy.answer(ends, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(proxy.forwarder.timeouts.request_head)
+        .header_read_timeout(proxy.load().forwarder.timeouts.request_head)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service);

@@ -1,25 +1,27 @@
-//! From a configuration to a running proxy. Everything that can be wrong is found out before
-//! anything is served.
+//! From a configuration to a running proxy, and from one configuration to the next. Everything that can
+//! be wrong is found out before anything is served, or changed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_kit::admin::{self, AdminSettings};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::flags::Flags;
-use proxy_kit::pools::AllPools;
-use proxy_kit::run::{report_checked, until_stopped};
+use proxy_kit::listen::{self, Bound, Gate, Inherited, Listening, Switched};
+use proxy_kit::pools::{self, AllPools, NamedPool, Renewal};
+use proxy_kit::run::{Running, report_checked, until_replaced};
 use proxy_kit::settings::listeners_from_flags;
 use proxy_kit::shutdown::{Shutdown, Signals};
-use proxy_kit::{StartError, keys, listen, log, pools};
+use proxy_kit::{StartError, keys, log};
 use tokio::net::TcpListener;
 
 use crate::NAME;
-use crate::config::{Cli, DEFAULT_LISTEN, Settings};
+use crate::config::{Cli, DEFAULT_LISTEN, Settings, Timeouts};
 use crate::demo::Demo;
 use crate::forward::Forwarder;
 use crate::proxy::Proxy;
-use crate::server::serve;
+use crate::route::Routes;
 use crate::upstream::Upstream;
 
 /// Runs the proxy until it is told to stop.
@@ -28,73 +30,139 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
         return start_demo(cli.flags).await;
     }
     let settings = Settings::load(&cli.flags)?;
-    let addresses = settings.listeners.clone();
-    let admin = settings.admin.clone();
-    let proxy = build(settings).await?;
+    let starting = Starting::new(settings).await?;
     if cli.flags.check {
         report_checked(NAME, &cli.flags);
         return Ok(());
     }
-    let listeners = listen::bind(&addresses).await?;
-    run(proxy, listeners, admin, |_| {}).await
+    let mut inherited = Inherited::from_env()?;
+    let sockets = listen::bind_or_inherit(&starting.listeners, &mut inherited)?;
+    starting.run(cli.flags, sockets, inherited, |_| {}).await
 }
 
 /// The proxy's own port comes first: if it is taken, no backend has been started.
 async fn start_demo(mut flags: Flags) -> Result<(), StartError> {
     let addresses = listeners_from_flags(&flags, DEFAULT_LISTEN)?;
-    let listeners = listen::bind(&addresses).await?;
-    let demo = Demo::bind().await?;
+    let mut inherited = Inherited::from_env()?;
+    let sockets = listen::bind_or_inherit(&addresses, &mut inherited)?;
+    let demo = Demo::bind()?;
     flags.backend = demo.specs()?;
-    let settings = Settings::load(&flags)?;
-    let admin = settings.admin.clone();
-    let proxy = build(settings).await?;
+    let starting = Starting::new(Settings::load(&flags)?).await?;
     demo.serve();
-    run(proxy, listeners, admin, |address| {
+    let greet = |address| {
         log::line(format_args!("{NAME}: three demo backends are up; see them take turns:"));
         log::line(format_args!("    curl http://{address}/"));
-    })
-    .await
-}
-
-async fn build(settings: Settings) -> Result<Proxy, StartError> {
-    let Settings { listeners: _, admin: _, pools, routes, timeouts } = settings;
-    let clock = Monotonic::start();
-    let pools = pools::build(&pools, clock, |backend| Upstream::new(backend, clock)).await?;
-    let pools = pools.into_iter().map(Arc::new).collect();
-    Ok(Proxy { routes, pools, forwarder: Forwarder { clock, timeouts } })
-}
-
-async fn run(
-    proxy: Proxy,
-    listeners: Vec<TcpListener>,
-    admin: Option<AdminSettings>,
-    greet: impl Fn(SocketAddr),
-) -> Result<(), StartError> {
-    let signals = Signals::install().map_err(|error| StartError::new("signals", error))?;
-    let limit = proxy.forwarder.timeouts.shutdown;
-    keys::announce(NAME, proxy.pools.iter().map(Arc::as_ref));
-    let admin = match admin {
-        Some(admin) => Some(admin.bind().await?),
-        None => None,
     };
-    let (proxy, shutdown) = (Arc::new(proxy), Shutdown::new());
-    let clock = proxy.forwarder.clock;
-    for pool in &proxy.pools {
-        pool.start(move |backend| Upstream::new(backend, clock)).await?;
+    starting.run(flags, sockets, inherited, greet).await
+}
+
+/// A proxy whose backends are resolved.
+struct Starting {
+    clock: Monotonic,
+    listeners: Vec<SocketAddr>,
+    admin: Option<AdminSettings>,
+    pools: Vec<NamedPool<Upstream>>,
+    routes: Routes,
+    timeouts: Timeouts,
+}
+
+impl Starting {
+    async fn new(settings: Settings) -> Result<Self, StartError> {
+        let Settings { listeners, admin, pools, routes, timeouts } = settings;
+        let clock = Monotonic::start();
+        let pools = pools::build(&pools, clock, make(clock)).await?;
+        Ok(Self { clock, listeners, admin, pools, routes, timeouts })
     }
-    if let Some(admin) = admin {
-        let pools = Arc::new(AllPools(proxy.pools.clone()));
-        admin::start(NAME, admin, pools, shutdown.guard());
+
+    async fn run(
+        self,
+        flags: Flags,
+        sockets: Vec<Bound>,
+        mut inherited: Inherited,
+        greet: impl Fn(SocketAddr),
+    ) -> Result<(), StartError> {
+        let Self { clock, listeners, admin, pools, routes, timeouts } = self;
+        let signals = Signals::install_all(flags.config.is_some());
+        let signals = signals.map_err(|error| StartError::new("signals", error))?;
+        keys::announce(NAME, pools.iter());
+        let admin = admin.map(|admin| admin.bind(&mut inherited)).transpose()?;
+        inherited.close(NAME);
+        let shutdown = Shutdown::new();
+        for pool in &pools {
+            pool.start(make(clock)).await?;
+        }
+        let pools = Arc::new(AllPools::new(pools.into_iter().map(Arc::new).collect()));
+        let admin = admin.map(|admin| admin::start(NAME, admin, pools.clone(), shutdown.guard()));
+        let listening = Listening::new(Gate::new(None), shutdown.guard());
+        let mut working =
+            Working { flags, clock, pools, listening, limit: timeouts.shutdown, admin };
+        let proxy = working.proxy(routes, timeouts);
+        say(&working.switch(&listeners, &proxy, sockets)?, greet);
+        until_replaced(NAME, signals, shutdown, working).await;
+        Ok(())
     }
-    for listener in listeners {
-        let address = listener.local_addr().map_err(|error| StartError::new("listener", error))?;
-        let proxy = Arc::clone(&proxy);
-        tokio::spawn(listen::accept(listener, shutdown.guard(), move |stream, client, guard| {
-            serve(Arc::clone(&proxy), stream, client, guard)
-        }));
-        log::line(format_args!("{NAME}: listening on {address}"));
-        greet(address);
+}
+
+fn make(clock: Monotonic) -> impl Fn(proxy_kit::connect::Backend) -> Upstream + Clone {
+    move |backend| Upstream::new(backend, clock)
+}
+
+/// A proxy at work.
+struct Working {
+    flags: Flags,
+    clock: Monotonic,
+    pools: Arc<AllPools<Upstream>>,
+    listening: Listening<Proxy>,
+    /// For requests in hand at shutdown.
+    limit: Duration,
+    /// Where operators are served.
+    admin: Option<Arc<TcpListener>>,
+}
+
+impl Working {
+    fn proxy(&self, routes: Routes, timeouts: Timeouts) -> Arc<Proxy> {
+        let pools = self.pools.now().to_vec();
+        Arc::new(Proxy { routes, pools, forwarder: Forwarder { clock: self.clock, timeouts } })
     }
-    until_stopped(NAME, signals, shutdown, limit).await;
-    Ok(())
+
+    /// All listeners are served alike.
+    fn switch(
+        &mut self,
+        listeners: &[SocketAddr],
+        proxy: &Arc<Proxy>,
+        sockets: Vec<Bound>,
+    ) -> Result<Switched, StartError> {
+        let services = listeners.iter().map(|&address| (address, Arc::clone(proxy))).collect();
+        self.listening.switch(services, sockets)
+    }
+}
+
+impl Running for Working {
+    async fn reload(&mut self) -> Result<String, StartError> {
+        let Settings { listeners, admin: _, pools, routes, timeouts } =
+            Settings::load(&self.flags)?;
+        let before = self.pools.now();
+        let renewal = Renewal::prepare(&before, &pools, self.clock, make(self.clock)).await?;
+        let sockets = self.listening.bind(&listeners)?;
+        keys::announce(NAME, renewal.made());
+        let (pools, changes) = renewal.commit();
+        self.pools.replace(pools);
+        self.limit = timeouts.shutdown;
+        let proxy = self.proxy(routes, timeouts);
+        say(&self.switch(&listeners, &proxy, sockets)?, |_| {});
+        Ok(changes.to_string())
+    }
+
+    fn sockets(&self) -> Vec<&TcpListener> {
+        self.listening.sockets().chain(self.admin.as_deref()).collect()
+    }
+
+    fn shutdown_limit(&self) -> Duration {
+        self.limit
+    }
+}
+
+fn say(switched: &Switched, greet: impl Fn(SocketAddr)) {
+    switched.log(NAME);
+    switched.opened.iter().for_each(|&address| greet(address));
 }

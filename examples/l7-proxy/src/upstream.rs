@@ -120,6 +120,10 @@ impl Upstream {
 
 impl Connections for Upstream {
     /// Idle connections are closed, and those in use when their request has ended.
+    fn close_idle(&self) {
+        self.close(None);
+    }
+
     fn close(&self, reason: Option<Reason>) {
         self.idle.age.fetch_add(1, Ordering::Relaxed);
         // Dropped when the lock is free again.

@@ -4,6 +4,7 @@
 //! the whole of it, so that a reader finds all that holds for a pool in one section.
 
 mod check;
+mod close;
 mod tls;
 
 use std::fmt::Display;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use crate::StartError;
 
 pub use check::{CheckKind, CheckSection, CheckSettings};
+pub use close::{Cause, Close};
 pub use tls::TlsSection;
 
 /// `[health]`, as it is written.
@@ -39,8 +41,8 @@ pub struct HealthSection {
     pub retries: Option<RetrySection>,
     /// The circuit breaker of the pool; without it, there is none.
     pub breaker: Option<BreakerBuilder>,
-    /// Whether to close the connections to a backend that is taken out.
-    pub close: Option<bool>,
+    /// When to close the connections to a backend that is taken out.
+    pub close: Option<Close>,
     /// How long a backend may drain; without it, as long as that is wanted.
     pub drain_limit_ms: Option<u64>,
 }
@@ -94,8 +96,8 @@ pub struct HealthSettings {
     pub retries: RetryBudgetConfig,
     /// The circuit breaker of the pool.
     pub breaker: Option<BreakerConfig>,
-    /// Whether to close the connections to a backend that is taken out.
-    pub close: bool,
+    /// When to close the connections to a backend that is taken out.
+    pub close: Close,
     /// How long a backend may drain.
     pub drain_limit: Option<Duration>,
 }
@@ -109,7 +111,7 @@ impl Default for HealthSettings {
             panic: PanicConfig::default(),
             retries: RetryBudgetConfig::default(),
             breaker: None,
-            close: true,
+            close: Close::default(),
             drain_limit: None,
         }
     }
@@ -135,7 +137,7 @@ impl HealthSettings {
             panic: section.panic.unwrap_or_default().check(&at("panic"))?,
             retries: section.retries.unwrap_or_default().check(&at("retries"))?,
             breaker: breaker.transpose()?,
-            close: section.close.unwrap_or(true),
+            close: section.close.clone().unwrap_or_default(),
             drain_limit: drain_limit(&at("drain_limit_ms"), section.drain_limit_ms)?,
         })
     }

@@ -14,7 +14,8 @@
 //! | [`sticky`] | how a pool keeps a session's requests together: as it is written, checked, and at work |
 //! | [`pools`] | resolved backends in an `equipoise_pool::Pool` |
 //! | [`connect`] | a connection to a backend, in a limited time |
-//! | [`listen`] | bound sockets, and the loop that accepts |
+//! | [`listen`] | bound sockets, and what serves the connections that each accepts |
+//! | `handover` | one process takes the place of another, with its sockets |
 //! | [`shutdown`] | signals, connections in hand, and the wait for them |
 //! | [`clock`] | the one place that reads the time |
 //! | [`run`](mod@run) | from `main` to the exit code |
@@ -23,11 +24,11 @@
 //! # The order of a start
 //! 1. Check the configuration: no I/O.
 //! 2. Resolve all backends.
-//! 3. Bind all listeners.
+//! 3. Bind all listeners, but for those that are inherited.
 //! 4. Serve.
 //!
 //! Whatever goes wrong in 1 to 3 is a [`StartError`]: one line, exit code 2, and nothing was
-//! served.
+//! served. A reload takes the same steps, and whatever goes wrong in 1 to 3 leaves all as it was.
 
 pub mod admin;
 pub mod backend;
@@ -37,6 +38,8 @@ pub mod discover;
 mod error;
 pub mod file;
 pub mod flags;
+#[cfg(unix)]
+mod handover;
 pub mod health;
 pub mod keys;
 pub mod listen;

@@ -7,6 +7,7 @@ use equipoise_health::monitor::Notice;
 use equipoise_pool::Event;
 use equipoise_tokio::control::Observer;
 
+use crate::health::Close;
 use crate::log;
 
 /// What a proxy keeps of a backend, and the connections to it. Clones are the same.
@@ -14,14 +15,17 @@ pub trait Connections: Clone + Send + Sync + 'static {
     /// The backend may take nothing any more; `reason` says why, and is `None` if it was removed.
     /// Connections that nobody uses are of no use.
     fn close(&self, reason: Option<Reason>);
+
+    /// The backend was removed, and connections that are used stay.
+    fn close_idle(&self) {}
 }
 
 /// Writes a line for each change of health.
 #[derive(Debug)]
 pub(crate) struct HealthLog {
     pub(crate) pool: String,
-    /// Whether connections are closed.
-    pub(crate) close: bool,
+    /// When connections are closed.
+    pub(crate) close: Close,
 }
 
 impl<B: Connections> Observer<B> for HealthLog {
@@ -59,8 +63,10 @@ impl<B: Connections> Observer<B> for HealthLog {
             Event::AdmissionChanged { reason, .. } => *reason,
             _ => None,
         };
-        if self.close {
+        if self.close.on(reason) {
             backend.close(reason);
+        } else if reason.is_none() {
+            backend.close_idle();
         }
     }
 

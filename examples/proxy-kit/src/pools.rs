@@ -1,9 +1,14 @@
 //! Pools at work: resolved backends under a controller, which minds their health.
 
+mod renewal;
+
+pub use self::renewal::{Changes, Renewal};
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use equipoise_core::{Admin, BackendId, BoxPolicy, Clock, Health, Outcome, Rng};
 use equipoise_hash::compat::Servers;
 use equipoise_hash::{BuildError, Node};
@@ -15,6 +20,7 @@ use equipoise_tokio::control::{ControlSettings, Controller, Managed, Standing};
 use equipoise_tokio::discovery::Endpoint;
 use equipoise_tokio::probe::{Target, Tcp};
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::StartError;
@@ -22,10 +28,10 @@ use crate::admin::{ActError, Action, BackendReport, PoolReport};
 use crate::backend::{Address, BackendSpec, CheckAddress};
 use crate::clock::Monotonic;
 use crate::connect::Backend;
-use crate::keys::{KeySettings, PoolKey};
+use crate::keys::PoolKey;
 use crate::observer::{Connections, HealthLog};
 use crate::settings::PoolSettings;
-use crate::sticky::{Memory, Sticky, StickySettings};
+use crate::sticky::{Memory, Sticky};
 
 /// A pool of `B`, and what it is called.
 #[derive(Debug)]
@@ -41,6 +47,8 @@ pub struct NamedPool<B> {
     settings: PoolSettings,
     retries: Mutex<RetryBudget>,
     breaker: Option<Arc<Breaker>>,
+    /// What keeps it healthy, as long as it is used: a request that is under way uses it.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 /// A circuit breaker, shared by all requests of its pool.
@@ -67,31 +75,40 @@ pub async fn build<B: Connections>(
 ) -> Result<Vec<NamedPool<B>>, StartError> {
     let mut pools = Vec::new();
     for pool in settings {
-        pools.push(NamedPool::build(pool, clock, &make).await?);
+        pools.push(NamedPool::build(pool, clock, None, &make).await?);
     }
     Ok(pools)
 }
 
 impl<B: Connections> NamedPool<B> {
+    /// `before` is the pool whose place it takes: it has the same sessions and the same keys, as far as
+    /// the settings of these are the same.
     async fn build(
         settings: &PoolSettings,
         clock: Monotonic,
+        before: Option<&Self>,
         make: impl Fn(Backend) -> B,
     ) -> Result<Self, StartError> {
         let field = settings.field();
-        let mut backends = Vec::new();
-        for written in settings.backends() {
-            backends.push(managed(settings, written, &make).await?);
-        }
+        let backends = all_managed(settings, make).await?;
         // Another seed in each process, or all of them would start with the same backend.
         let seed = getrandom::u64().map_err(|error| StartError::new("random seed", error))?;
         let policy = policy(settings).map_err(|error| {
             StartError::new(field, format!("not for `{}`: {error}", settings.policy()))
         })?;
-        let start = |sticky: &StickySettings| sticky.start(settings.name(), clock, seed);
-        let sticky = settings.sticky().map(start);
+        let alike = |names: &[&str]| before.filter(|pool| pool.settings.has_alike(settings, names));
+        let sticky = match (settings.sticky(), alike(&["sticky"])) {
+            (None, _) => None,
+            (Some(_), Some(Self { sticky: Some(sticky), .. })) => Some(Arc::clone(sticky)),
+            (Some(sticky), _) => Some(Arc::new(sticky.start(settings.name(), clock, seed)?)),
+        };
+        let key = match (settings.key(), alike(&["key", "secret", "policy"])) {
+            (None, _) => None,
+            (Some(_), Some(Self { key: Some(key), .. })) => Some(key.clone()),
+            (Some(key), _) => Some(key.start()?),
+        };
         let health = settings.health();
-        let log = HealthLog { pool: settings.name().to_owned(), close: health.close };
+        let log = HealthLog { pool: settings.name().to_owned(), close: health.close.clone() };
         let control = Controller::new(policy, seed, control_settings(settings), clock, log);
         control.update(backends).map_err(|error| StartError::new(field, error))?;
         let breaker = health.breaker.map(|config| {
@@ -100,13 +117,14 @@ impl<B: Connections> NamedPool<B> {
         });
         Ok(Self {
             name: settings.name().to_owned(),
-            key: settings.key().map(KeySettings::start).transpose()?,
-            sticky: sticky.transpose()?.map(Arc::new),
+            key,
+            sticky,
             control,
             clock,
             settings: settings.clone(),
             retries: Mutex::new(RetryBudget::new(health.retries)),
             breaker,
+            tasks: Mutex::default(),
         })
     }
 
@@ -121,15 +139,15 @@ impl<B: Connections> NamedPool<B> {
         make: impl Fn(Backend) -> B + Send + Sync + 'static,
     ) -> Result<(), StartError> {
         let control = self.control.clone();
-        tokio::spawn(async move { control.run().await });
+        self.tasks.lock().spawn(async move { control.run().await });
         if let Some(sticky) = self.sticky.clone() {
             sticky.reach().await;
-            tokio::spawn(async move { sticky.keep().await });
+            self.tasks.lock().spawn(async move { sticky.keep().await });
         }
         if let Some(discovery) = self.settings.discovery() {
             let (control, source) = (self.control.clone(), discovery.source()?);
             let settings = self.settings.clone();
-            tokio::spawn(async move {
+            self.tasks.lock().spawn(async move {
                 control.follow(source, |endpoint| Some(found(&settings, endpoint, &make))).await;
             });
         }
@@ -305,6 +323,18 @@ fn control_settings(settings: &PoolSettings) -> ControlSettings {
     }
 }
 
+/// The backends that are listed.
+async fn all_managed<B: Connections>(
+    settings: &PoolSettings,
+    make: impl Fn(Backend) -> B,
+) -> Result<Vec<Managed<B>>, StartError> {
+    let mut backends = Vec::new();
+    for written in settings.backends() {
+        backends.push(managed(settings, written, &make).await?);
+    }
+    Ok(backends)
+}
+
 /// A backend that is listed.
 async fn managed<B: Connections>(
     settings: &PoolSettings,
@@ -376,17 +406,35 @@ fn policy(settings: &PoolSettings) -> Result<BoxPolicy, BuildError> {
     settings.policy().policy_for(&servers, &nodes(false))
 }
 
-/// All pools of a proxy, for its operator.
+/// All pools of a proxy as they are now, for its operator.
 #[derive(Debug)]
-pub struct AllPools<B>(pub Vec<Arc<NamedPool<B>>>);
+pub struct AllPools<B>(ArcSwap<Vec<Arc<NamedPool<B>>>>);
+
+impl<B> AllPools<B> {
+    /// These pools.
+    pub fn new(pools: Vec<Arc<NamedPool<B>>>) -> Self {
+        Self(ArcSwap::from_pointee(pools))
+    }
+
+    /// From now on it is these.
+    pub fn replace(&self, pools: Vec<Arc<NamedPool<B>>>) {
+        self.0.store(Arc::new(pools));
+    }
+
+    /// The pools as they are now.
+    pub fn now(&self) -> Arc<Vec<Arc<NamedPool<B>>>> {
+        self.0.load_full()
+    }
+}
 
 impl<B: Connections + std::fmt::Debug> crate::admin::Pools for AllPools<B> {
     fn report(&self) -> Vec<PoolReport> {
-        self.0.iter().map(|pool| pool.report()).collect()
+        self.now().iter().map(|pool| pool.report()).collect()
     }
 
     fn act(&self, pool: &str, backend: &str, action: Action) -> Result<(), ActError> {
-        let named = self.0.iter().find(|named| named.name == pool).ok_or(ActError::Unknown)?;
+        let pools = self.now();
+        let named = pools.iter().find(|named| named.name == pool).ok_or(ActError::Unknown)?;
         named.act(backend, action)
     }
 }

@@ -4,9 +4,11 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
+
 use crate::flags::Flags;
-use crate::shutdown::{Shutdown, Signals};
-use crate::{StartError, log};
+use crate::shutdown::{Asked, Shutdown, Signals};
+use crate::{StartError, handover, log};
 
 /// Runs a proxy: `main` returns what this returns.
 ///
@@ -38,14 +40,82 @@ pub fn report_checked(program: &str, flags: &Flags) {
     log::line(format_args!("{program}: {source}: ok"));
 }
 
-/// Serves until a signal, then lets the requests in hand finish.
+/// A proxy at work.
+pub trait Running {
+    /// Reads the configuration again and does as it says from now on. What it has changed, in words.
+    ///
+    /// Dropped before it is ready, it has changed nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, or can't be had; nothing has changed.
+    fn reload(&mut self) -> impl Future<Output = Result<String, StartError>>;
+
+    /// The sockets that it listens with.
+    fn sockets(&self) -> Vec<&TcpListener>;
+
+    /// How long shutdown waits for what is in hand.
+    fn shutdown_limit(&self) -> Duration;
+}
+
+/// Serves until it is to stop, or another process has taken over; then lets the requests in hand
+/// finish.
+pub async fn until_replaced(
+    program: &str,
+    mut signals: Signals,
+    shutdown: Shutdown,
+    mut running: impl Running,
+) {
+    handover::say_ready(program);
+    loop {
+        match signals.next().await {
+            Asked::Stop => break,
+            Asked::Reload => {
+                let reloaded = tokio::select! {
+                    reloaded = running.reload() => reloaded,
+                    () = signals.stop() => break,
+                };
+                match reloaded {
+                    Ok(what) => log::line(format_args!("{program}: reloaded: {what}")),
+                    Err(error) => {
+                        log::warn(format_args!("{program}: reload: {error}; nothing has changed"));
+                    }
+                }
+            }
+            Asked::HandOver => {
+                let taken_over = tokio::select! {
+                    taken_over = handover::hand_over(running.sockets()) => taken_over,
+                    () = signals.stop() => break,
+                };
+                match taken_over {
+                    Ok(process) => {
+                        log::line(format_args!("{program}: process {process} has taken over"));
+                        break;
+                    }
+                    Err(error) => {
+                        log::warn(format_args!("{program}: hand-over: {error}; this one goes on"));
+                    }
+                }
+            }
+        }
+    }
+    let limit = running.shutdown_limit();
+    // It accepts no more, and whoever has the sockets now does.
+    drop(running);
+    finish(program, signals, shutdown, limit).await;
+}
+
+/// Serves until it is to stop, then lets the requests in hand finish.
 pub async fn until_stopped(
     program: &str,
     mut signals: Signals,
     shutdown: Shutdown,
     limit: Duration,
 ) {
-    signals.next().await;
+    signals.stop().await;
+    finish(program, signals, shutdown, limit).await;
+}
+
+async fn finish(program: &str, mut signals: Signals, shutdown: Shutdown, limit: Duration) {
     log::line(format_args!("{program}: stopping; a second signal stops at once"));
     match shutdown.finish(limit, &mut signals).await {
         0 => log::line(format_args!("{program}: stopped")),

@@ -1,6 +1,7 @@
 //! Sections of a configuration that both proxies have, checked into types that can't be wrong.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -50,6 +51,30 @@ pub struct PoolSettings {
     discovery: Option<Discovery>,
     health: HealthSettings,
     sticky: Option<StickySettings>,
+    written: Section,
+}
+
+/// A pool's section as it is written, but for its backends; with the `[health]` that holds for it.
+#[derive(Clone, PartialEq, Default)]
+struct Section(toml::Table);
+
+impl Section {
+    fn of(file: &toml::Table, pool: &str) -> Self {
+        let section = file.get("pools").and_then(|pools| pools.get(pool)?.as_table());
+        let mut section = section.cloned().unwrap_or_default();
+        section.remove("backends");
+        if let (None, Some(health)) = (section.get("health"), file.get("health")) {
+            section.insert("health".to_owned(), health.clone());
+        }
+        Self(section)
+    }
+}
+
+impl fmt::Debug for Section {
+    /// It may have secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Section").finish_non_exhaustive()
+    }
 }
 
 /// The pool that the flags describe.
@@ -88,7 +113,9 @@ impl PoolSettings {
         let sticky = sticky.transpose()?;
         let field = format!("pools.{name}.backends");
         let name = name.to_owned();
-        Self { name, field, policy, key, backends, discovery, health, sticky }.with_good_backends()
+        let written = Section::default();
+        let this = Self { name, field, policy, key, backends, discovery, health, sticky, written };
+        this.with_good_backends()
     }
 
     fn with_good_backends(self) -> Result<Self, StartError> {
@@ -151,7 +178,31 @@ impl PoolSettings {
         let backends = flags.backend.clone();
         let (discovery, health) = (None, HealthSettings::default());
         let sticky = flags.sticky.as_ref().map(|mode| mode.settings(sight)).transpose()?;
-        Self { name, field, policy, key, backends, discovery, health, sticky }.with_good_backends()
+        let written = Section::default();
+        let this = Self { name, field, policy, key, backends, discovery, health, sticky, written };
+        this.with_good_backends()
+    }
+
+    /// Remembers what is written of these pools in the file, so that a reload sees what it changes.
+    pub fn remember(pools: &mut [Self], text: &str) {
+        let file: toml::Table = text.parse().unwrap_or_default();
+        for pool in pools {
+            pool.written = Section::of(&file, &pool.name);
+        }
+    }
+
+    /// Whether a pool of these settings becomes one of those by an update of its backends.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        // A policy that does as another proxy does is made for the servers as they are listed.
+        let is_made_for_backends = self.policy.key_rule().is_some();
+        self.name == other.name
+            && self.written == other.written
+            && (!is_made_for_backends || self.backends == other.backends)
+    }
+
+    /// Whether all of these settings are written alike in both.
+    pub(crate) fn has_alike(&self, other: &Self, names: &[&str]) -> bool {
+        names.iter().all(|name| self.written.0.get(*name) == other.written.0.get(*name))
     }
 
     /// The name.

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -31,7 +33,7 @@ impl Shutdown {
         self.0.send_replace(true);
         tokio::select! {
             _ = timeout(limit, self.0.closed()) => {}
-            () = signals.next() => {}
+            () = signals.stop() => {}
         }
         self.0.receiver_count()
     }
@@ -51,27 +53,56 @@ impl Guard {
     }
 }
 
-/// Ctrl-C, and SIGTERM where there is one.
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// SIGTERM or Ctrl-C: to stop.
+    Stop,
+    /// SIGHUP: to read the configuration again.
+    Reload,
+    /// SIGUSR2: to start the program anew and let it take over.
+    HandOver,
+}
+
+/// Ctrl-C, and SIGTERM where there is one; others if they are asked for.
 #[derive(Debug)]
 pub struct Signals {
     #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
+    terminate: Signal,
     #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
+    interrupt: Signal,
+    #[cfg(unix)]
+    hangup: Option<Signal>,
+    #[cfg(unix)]
+    user2: Option<Signal>,
 }
 
 impl Signals {
-    /// Takes the signals over. From here on they no longer end the process by themselves.
+    /// Takes the signals over that ask a process to stop. From here on they no longer end it by
+    /// themselves.
     ///
     /// # Errors
     /// When the system refuses.
     #[cfg(unix)]
     pub fn install() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: None,
+            user2: None,
         })
+    }
+
+    /// The same, and those that ask a proxy for something. SIGHUP only if it can be `reloaded`: a
+    /// terminal that is closed sends it, and without a file to read again it means what it meant.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    #[cfg(unix)]
+    pub fn install_all(reloaded: bool) -> io::Result<Self> {
+        let hangup = reloaded.then(|| signal(SignalKind::hangup())).transpose()?;
+        let user2 = Some(signal(SignalKind::user_defined2())?);
+        Ok(Self { hangup, user2, ..Self::install()? })
     }
 
     /// Takes Ctrl-C over.
@@ -83,8 +114,34 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Waits for the next signal.
-    pub async fn next(&mut self) {
+    /// The same.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    #[cfg(not(unix))]
+    pub fn install_all(_: bool) -> io::Result<Self> {
+        Self::install()
+    }
+
+    /// Waits for the next signal. Several of a kind that come meanwhile are one.
+    pub async fn next(&mut self) -> Asked {
+        #[cfg(unix)]
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            () = received(&mut self.hangup) => Asked::Reload,
+            () = received(&mut self.user2) => Asked::HandOver,
+        }
+        #[cfg(not(unix))]
+        {
+            self.stop().await;
+            Asked::Stop
+        }
+    }
+
+    /// Waits for a signal to stop. The others are kept for [`next`](Self::next).
+    pub async fn stop(&mut self) {
         #[cfg(unix)]
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -92,5 +149,13 @@ impl Signals {
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+#[cfg(unix)]
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

@@ -105,6 +105,18 @@ impl Proxy {
         assert!(status.success());
     }
 
+    /// Waits until the standard error has a line with this.
+    pub fn complained(&self, piece: &str) {
+        wait::until(&format!("an error line with {piece:?}"), || {
+            self.errors.lock().iter().any(|line| line.contains(piece))
+        });
+    }
+
+    /// How many lines with this it wrote on the standard output so far.
+    pub fn times_logged(&self, piece: &str) -> usize {
+        self.output.lock().iter().filter(|line| line.contains(piece)).count()
+    }
+
     /// Waits for its end.
     pub fn ended(&mut self) -> ExitStatus {
         let child = &mut self.child;

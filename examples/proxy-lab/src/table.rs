@@ -40,6 +40,14 @@ impl ConfigFile {
         Self(path)
     }
 
+    /// Writes it anew.
+    ///
+    /// # Panics
+    /// If it can't be written.
+    pub fn rewrite(&self, text: &str) {
+        fs::write(&self.0, text).expect("a file");
+    }
+
     /// Where it is.
     ///
     /// # Panics

@@ -137,6 +137,24 @@ impl<B: Clone + Send + Sync + 'static> State<B> {
                 }
             }
         }
+        self.hear_of(events, now, told);
+        Ok(())
+    }
+
+    pub(super) fn remove<P: Policy>(
+        &mut self,
+        pool: &Pool<B, P>,
+        now: Instant,
+        id: BackendId,
+        told: &mut Vec<Told<B>>,
+    ) -> Result<(), UpdateError> {
+        let events = pool.remove(id)?;
+        self.hear_of(events, now, told);
+        Ok(())
+    }
+
+    /// Tells what has become of backends, and forgets those that have left.
+    fn hear_of(&mut self, events: Vec<Event>, now: Instant, told: &mut Vec<Told<B>>) {
         for event in events {
             self.tell_event(event, told);
             if let Event::Removed { id, .. } = event {
@@ -144,7 +162,6 @@ impl<B: Clone + Send + Sync + 'static> State<B> {
                 self.monitor.remove(now, id);
             }
         }
-        Ok(())
     }
 
     pub(super) fn set_admin<P: Policy>(

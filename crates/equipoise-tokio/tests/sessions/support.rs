@@ -25,8 +25,8 @@ pub(crate) const IDLE: Duration = Duration::from_secs(600);
 pub(crate) const MARGIN: Duration = Duration::from_millis(400);
 
 pub(crate) fn key(number: u64) -> SessionKey {
-    let mixed = u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-    SessionKey::from_bytes((mixed ^ mixed >> 64).to_le_bytes())
+    let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    SessionKey::from_bytes((mixed ^ mixed >> 32).to_le_bytes())
 }
 
 pub(crate) fn backend(number: u64) -> BackendId {

@@ -3,10 +3,13 @@
 mod configuration;
 mod failover;
 mod fleet;
+mod handover;
 mod health;
 mod keys;
 mod lab;
+mod limits;
 mod relay;
+mod reload;
 mod shutdown;
 mod sticky;
 

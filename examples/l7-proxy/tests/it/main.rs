@@ -10,6 +10,7 @@ mod keys;
 mod lab;
 mod logins;
 mod malformed;
+mod reload;
 mod reuse;
 mod routes;
 mod shared;

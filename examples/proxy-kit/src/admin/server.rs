@@ -43,7 +43,7 @@ struct Admin {
 
 /// Serves operators until shutdown begins.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     settings: AdminSettings,
     pools: Arc<dyn Pools>,
     guard: Guard,

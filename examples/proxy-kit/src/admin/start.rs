@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::{AdminSection, AdminSettings, Pools, serve};
+use crate::listen::{self, Inherited};
 use crate::shutdown::Guard;
-use crate::{StartError, flags::Flags, listen, log};
+use crate::{StartError, flags::Flags, log};
 
 impl AdminSettings {
     /// From the section of a file, if there is one.
@@ -25,25 +26,29 @@ impl AdminSettings {
         flags.admin.map(Self::from_flag).transpose()
     }
 
-    /// Takes its port. To be done before anything is served.
+    /// Takes its port, unless it is inherited. To be done before anything is served.
     ///
     /// # Errors
     /// It can't be had.
-    pub async fn bind(self) -> Result<(Self, TcpListener), StartError> {
-        let mut bound = listen::bind(&[self.address()]).await?;
-        let listener = bound.pop().ok_or_else(|| StartError::new("admin.address", "not bound"))?;
+    pub fn bind(self, inherited: &mut Inherited) -> Result<(Self, TcpListener), StartError> {
+        let listener = match inherited.take(self.address())? {
+            Some(listener) => listener,
+            None => listen::bind_one(self.address())?,
+        };
         Ok((self, listener))
     }
 }
 
-/// Starts serving operators, and says where.
+/// Starts serving operators, and says where. Hands the socket out, for whoever takes it over.
 pub fn start(
     program: &str,
     (settings, listener): (AdminSettings, TcpListener),
     pools: Arc<dyn Pools>,
     guard: Guard,
-) {
+) -> Arc<TcpListener> {
     let address = listener.local_addr().unwrap_or(settings.address());
-    tokio::spawn(serve(listener, settings, pools, guard));
+    let listener = Arc::new(listener);
+    tokio::spawn(serve(Arc::clone(&listener), settings, pools, guard));
     log::line(format_args!("{program}: admin at http://{address}/backends"));
+    listener
 }

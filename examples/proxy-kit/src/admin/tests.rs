@@ -86,7 +86,8 @@ impl Server {
         let section = AdminSection { address: address.to_string(), token };
         let settings = AdminSettings::new(&section).unwrap();
         let (pools, shutdown) = (Fake::new(names), Shutdown::new());
-        let task = tokio::spawn(serve(listener, settings, pools.clone(), shutdown.guard()));
+        let task =
+            tokio::spawn(serve(Arc::new(listener), settings, pools.clone(), shutdown.guard()));
         Self { address, pools, shutdown, task }
     }
 

@@ -40,7 +40,7 @@ fn by_default_nothing_is_probed_and_traffic_tells() {
     assert_eq!(health.outlier, Some(OutlierConfig::default()));
     assert_eq!(health.retries, RetryBudgetConfig::default());
     assert_eq!(health.panic, PanicConfig::default());
-    assert!(health.close);
+    assert_eq!(health.close, Close::default());
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn every_setting_of_every_section_is_read() {
     assert_eq!(health.retries, RetryBudgetConfig::new(0.5, 3, ms(2000)).unwrap());
     let breaker = BreakerConfig::builder().max_in_flight(9).open_time(ms(100)).build();
     assert_eq!(health.breaker, breaker.ok());
-    assert!(!health.close);
+    assert!(!health.close.on(None));
 }
 
 #[test]
@@ -168,8 +168,8 @@ fn the_section_of_a_pool_stands_in_place_of_the_common_one() {
     )
     .unwrap();
     let (a, b) = (pools[0].health(), pools[1].health());
-    assert!(a.check.is_some() && a.outlier.is_some() && !a.close);
-    assert!(b.check.is_none() && b.outlier.is_none() && b.close);
+    assert!(a.check.is_some() && a.outlier.is_some() && a.close != Close::default());
+    assert!(b.check.is_none() && b.outlier.is_none() && b.close == Close::default());
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn what_is_wrong_with_the_rest_is_named() {
             "health.breaker.max_open_time_ms: is shorter than open_time",
         ),
         ("[health.breaker]\nopen = true", "unknown field `open`"),
-        ("[health]\nclose = 1", "expected a boolean"),
+        ("[health]\nclose = 1", "expected true, false, or a list of"),
         ("[health]\nchecks = 1", "unknown field `checks`"),
     ] {
         let error = health(text).expect_err(text);

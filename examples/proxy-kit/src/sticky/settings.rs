@@ -18,7 +18,9 @@ use hyper::header::{COOKIE, HeaderName};
 use serde::Deserialize;
 
 pub use self::flag::StickyFlag;
-pub use self::section::{ModeKind, StickySection, SurplusSection, Unread};
+pub use self::section::{ModeKind, StickySection, SurplusSection};
+
+use self::section::Unread;
 
 use crate::StartError;
 use crate::backend::BackendSpec;

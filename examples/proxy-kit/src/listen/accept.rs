@@ -1,0 +1,87 @@
+//! The loop that accepts.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep};
+
+use super::Gate;
+use crate::log;
+use crate::shutdown::Guard;
+
+/// How long to wait after an error of `accept`. Without file descriptors it fails again at once,
+/// and a loop without a pause would take a whole core until one is free.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts until shutdown begins, and spawns what `serve` makes of each connection.
+pub async fn accept<F>(
+    listener: impl Into<Arc<TcpListener>>,
+    guard: Guard,
+    serve: impl Fn(TcpStream, SocketAddr, Guard) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    accept_at(Gate::new(None), listener.into(), guard, serve).await;
+}
+
+/// The same, and each connection has a place at the gate.
+pub(super) async fn accept_at<F>(
+    gate: Arc<Gate>,
+    listener: Arc<TcpListener>,
+    mut guard: Guard,
+    serve: impl Fn(TcpStream, SocketAddr, Guard) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut trouble = Trouble::default();
+    loop {
+        let accepted = tokio::select! {
+            accepted = async {
+                let place = gate.enter().await;
+                listener.accept().await.map(|accepted| (place, accepted))
+            } => accepted,
+            () = guard.stopping() => return,
+        };
+        match accepted {
+            Ok((place, (stream, client))) => {
+                trouble.is_over();
+                let _ = stream.set_nodelay(true);
+                let served = serve(stream, client, guard.clone());
+                tokio::spawn(async move {
+                    served.await;
+                    drop(place);
+                });
+            }
+            // The client has gone again: the next one is not worse off.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                trouble.is_there(&error);
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A time in which nothing can be accepted. It is told when it begins and when it is over, and not ten
+/// times a second.
+#[derive(Default)]
+struct Trouble(Option<Instant>);
+
+impl Trouble {
+    fn is_there(&mut self, error: &io::Error) {
+        if self.0.is_none() {
+            self.0 = Some(Instant::now());
+            log::warn(format_args!("accept: {error}; clients wait"));
+        }
+    }
+
+    fn is_over(&mut self) {
+        if let Some(since) = self.0.take() {
+            let lasted = since.elapsed().as_secs_f64();
+            log::warn(format_args!("accept: works again, after {lasted:.1} s"));
+        }
+    }
+}

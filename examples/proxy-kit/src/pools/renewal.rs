@@ -1,0 +1,135 @@
+//! A reload's pools: one whose section is the same but for its backends stays, with all that it knows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use equipoise_tokio::control::Managed;
+
+use super::{NamedPool, all_managed, policy};
+use crate::StartError;
+use crate::clock::Monotonic;
+use crate::connect::Backend;
+use crate::observer::Connections;
+use crate::settings::PoolSettings;
+
+/// The pools of new settings, ready to take the place of those there are. Dropped, it was never there.
+#[derive(Debug)]
+pub struct Renewal<B> {
+    pools: Vec<Arc<NamedPool<B>>>,
+    made: Vec<Arc<NamedPool<B>>>,
+    changes: Changes,
+    /// Pools that stay, and their backends from now on.
+    updates: Vec<(Arc<NamedPool<B>>, Vec<Managed<B>>)>,
+    /// Pools whose place another one takes, and the names of that one's backends.
+    replaced: Vec<(Arc<NamedPool<B>>, Vec<String>)>,
+}
+
+/// How many pools a reload has left as they were, and how many not.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Changes {
+    /// They are the same pools, and perhaps have other backends.
+    pub kept: usize,
+    /// Others have taken their place.
+    pub changed: usize,
+    /// There were none of their names.
+    pub new: usize,
+    /// They take nothing any more.
+    pub gone: usize,
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kept, changed, new, gone } = self;
+        write!(f, "pools kept {kept}, changed {changed}, new {new}, gone {gone}")
+    }
+}
+
+impl<B: Connections> Renewal<B> {
+    /// Resolves all backends, and makes and starts the pools that are new or changed. A changed pool
+    /// takes over the sessions and the keys of the one before it where the settings of these are the
+    /// same; the health of its backends it finds out anew.
+    ///
+    /// # Errors
+    /// As [`build`](super::build) and [`NamedPool::start`]; nothing has changed then.
+    pub async fn prepare(
+        before: &[Arc<NamedPool<B>>],
+        settings: &[PoolSettings],
+        clock: Monotonic,
+        make: impl Fn(Backend) -> B + Clone + Send + Sync + 'static,
+    ) -> Result<Self, StartError> {
+        let mut this = Self {
+            pools: Vec::new(),
+            made: Vec::new(),
+            changes: Changes::default(),
+            updates: Vec::new(),
+            replaced: Vec::new(),
+        };
+        for settings in settings {
+            let old = before.iter().find(|pool| pool.name == settings.name());
+            if let Some(old) = old.filter(|old| old.settings.is_like(settings)) {
+                this.stay(old, settings, &make).await?;
+                continue;
+            }
+            let pool = NamedPool::build(settings, clock, old.map(Arc::as_ref), &make).await?;
+            pool.start(make.clone()).await?;
+            let pool = Arc::new(pool);
+            match old {
+                Some(old) => {
+                    let backends = settings.backends().iter();
+                    let names = backends.map(|spec| spec.address.as_str().to_owned());
+                    this.replaced.push((Arc::clone(old), names.collect()));
+                    this.changes.changed += 1;
+                }
+                None => this.changes.new += 1,
+            }
+            this.made.push(Arc::clone(&pool));
+            this.pools.push(pool);
+        }
+        let is_gone = |pool: &&Arc<NamedPool<B>>| settings.iter().all(|s| s.name() != pool.name);
+        this.changes.gone = before.iter().filter(is_gone).count();
+        Ok(this)
+    }
+
+    async fn stay(
+        &mut self,
+        old: &Arc<NamedPool<B>>,
+        settings: &PoolSettings,
+        make: impl Fn(Backend) -> B,
+    ) -> Result<(), StartError> {
+        // Some policies have limits to how many backends there are and what they weigh.
+        policy(settings).map_err(|error| {
+            StartError::new(settings.field(), format!("not for `{}`: {error}", settings.policy()))
+        })?;
+        // What is discovered is no matter of the file.
+        if settings.discovery().is_none() {
+            let backends = all_managed(settings, make).await?;
+            self.updates.push((Arc::clone(old), backends));
+        }
+        self.changes.kept += 1;
+        self.pools.push(Arc::clone(old));
+        Ok(())
+    }
+
+    /// The pools that are new, or take the place of others.
+    pub fn made(&self) -> impl Iterator<Item = &NamedPool<B>> {
+        self.made.iter().map(Arc::as_ref)
+    }
+
+    /// Makes it so, and hands out the pools in the order of their settings. Connections to a backend
+    /// that is not listed any more end when they are done, or at once, as the pool's `close` says.
+    pub fn commit(self) -> (Vec<Arc<NamedPool<B>>>, Changes) {
+        for (pool, backends) in self.updates {
+            // Settings have no backend twice.
+            let _ = pool.control.update(backends);
+        }
+        for (pool, names) in self.replaced.iter().filter(|(_, names)| !names.is_empty()) {
+            for standing in pool.control.standings() {
+                if !names.iter().any(|name| **name == *standing.name) {
+                    // It may have left meanwhile.
+                    let _ = pool.control.remove(standing.status.id);
+                }
+            }
+        }
+        (self.pools, self.changes)
+    }
+}
