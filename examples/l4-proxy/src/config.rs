@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Parser;
+use equipoise_tokio::queue::QueueConfig;
 use proxy_kit::admin::{AdminSection, AdminSettings};
 use proxy_kit::flags::Flags;
 use proxy_kit::health::HealthSection;
@@ -84,6 +85,17 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct LimitSection {
     max_connections: Option<NonZeroUsize>,
+    queue: Option<usize>,
+    queue_ms: Option<u64>,
+}
+
+impl LimitSection {
+    /// How connections of a pool wait while all of its backends are full.
+    fn queue(&self) -> Result<Option<QueueConfig>, StartError> {
+        let wait = millis("limits.queue_ms", self.queue_ms, Duration::from_secs(1))?;
+        let max = self.queue.unwrap_or(0);
+        Ok((max > 0).then_some(QueueConfig { max, wait }))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,7 +144,9 @@ impl Settings {
 
     fn check(file: File) -> Result<Self, StartError> {
         let addresses = listeners(file.listeners.iter().map(|listener| listener.address.as_str()))?;
-        let pools = PoolSettings::all(file.pools, &file.health, SIGHT)?;
+        let mut pools = PoolSettings::all(file.pools, &file.health, SIGHT)?;
+        let queue = file.limits.queue()?;
+        pools.iter_mut().for_each(|pool| pool.set_queue(queue));
         let admin = AdminSettings::from_section(file.admin.as_ref())?;
         let mut listeners = Vec::new();
         for (index, (section, address)) in file.listeners.iter().zip(addresses).enumerate() {

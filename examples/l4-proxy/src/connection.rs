@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use equipoise_core::{Clock, Failure, HashKey, Outcome};
+use equipoise_core::{BackendId, Clock, Failure, HashKey, Outcome};
 use equipoise_hash::key::KeyKind;
 use equipoise_pool::{Lease, Request};
 use proxy_kit::clock::Monotonic;
@@ -78,6 +78,8 @@ impl Service {
         lease.sample(self.clock.now(), Outcome::Success);
         let gone = lease.gone();
         let end = relay(client, first.bytes, backend, &log.bytes, gone).await;
+        drop(lease);
+        self.pool.freed();
         place.end(Outcome::Success);
         log.end(&end);
     }
@@ -109,15 +111,7 @@ impl Service {
                     "the backend failed, and too many connections are being tried again".into()
                 );
             }
-            let mut request = Request::new().at(self.clock.now()).avoiding(&tried);
-            if let Some(key) = key {
-                request = request.with_key(key);
-            }
-            let picked = match &mut session {
-                Some(session) => session.pick(self.pool.pool(), &request).await,
-                None => self.pool.pool().pick(&request),
-            };
-            let lease = picked.map_err(|error| error.to_string())?;
+            let lease = self.pick(key, session.as_deref_mut(), &tried).await?;
             log.attempt(lease.backend.name());
             match lease.backend.connect(self.timeouts.connect).await {
                 Ok(stream) => return Ok((lease, stream)),
@@ -128,7 +122,37 @@ impl Service {
                 Err(_) => {
                     tried.push(lease.id());
                     lease.finish(self.clock.now(), Outcome::Failure(Failure::Connect));
+                    self.pool.freed();
                 }
+            }
+        }
+    }
+
+    /// Picks a backend, when one is not full.
+    async fn pick(
+        &self,
+        key: Option<HashKey>,
+        mut session: Option<&mut Session<'_>>,
+        tried: &[BackendId],
+    ) -> Result<Lease<Target>, String> {
+        let mut turns = self.pool.turns();
+        loop {
+            turns.next().await.map_err(|error| error.to_string())?;
+            let mut request = Request::new().at(self.clock.now()).avoiding(tried);
+            if let Some(key) = key {
+                request = request.with_key(key);
+            }
+            let picked = match &mut session {
+                Some(session) => session.pick(self.pool.pool(), &request).await,
+                None => self.pool.pool().pick(&request),
+            };
+            match picked {
+                Ok(lease) => {
+                    turns.taken();
+                    return Ok(lease);
+                }
+                Err(error) if turns.may_wait(&error) => {}
+                Err(error) => return Err(error.to_string()),
             }
         }
     }

@@ -1,11 +1,13 @@
 //! What a proxy does when the health of a backend changes: it says so, and closes connections.
 
 use std::fmt;
+use std::sync::Arc;
 
 use equipoise_core::Reason;
 use equipoise_health::monitor::Notice;
 use equipoise_pool::Event;
 use equipoise_tokio::control::Observer;
+use equipoise_tokio::queue::WaitQueue;
 
 use crate::health::Close;
 use crate::log;
@@ -24,6 +26,8 @@ pub trait Connections: Clone + Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct HealthLog {
     pub(crate) pool: String,
+    /// Of requests that wait for a backend that is not full.
+    pub(crate) queue: Option<Arc<WaitQueue>>,
     /// When connections are closed.
     pub(crate) close: Close,
 }
@@ -40,6 +44,9 @@ impl<B: Connections> Observer<B> for HealthLog {
     }
 
     fn on_event(&self, name: Option<&str>, event: &Event) {
+        if let Some(queue) = &self.queue {
+            queue.wake_all();
+        }
         let (pool, name) = (&self.pool, name.unwrap_or("-"));
         match event {
             Event::Removed { in_flight, .. } => log::line(format_args!(

@@ -15,10 +15,11 @@ use equipoise_hash::{BuildError, Node};
 use equipoise_health::breaker::Permit;
 use equipoise_health::monitor::MonitorConfig;
 use equipoise_health::{BreakerConfig, CircuitBreaker, RetryBudget};
-use equipoise_pool::Pool;
+use equipoise_pool::{PickError, Pool};
 use equipoise_tokio::control::{ControlSettings, Controller, Managed, Standing};
 use equipoise_tokio::discovery::Endpoint;
 use equipoise_tokio::probe::{Target, Tcp};
+use equipoise_tokio::queue::{Turn, WaitError, WaitQueue};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -47,6 +48,7 @@ pub struct NamedPool<B> {
     settings: PoolSettings,
     retries: Mutex<RetryBudget>,
     breaker: Option<Arc<Breaker>>,
+    queue: Option<Arc<WaitQueue>>,
     /// What keeps it healthy, as long as it is used: a request that is under way uses it.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -108,7 +110,12 @@ impl<B: Connections> NamedPool<B> {
             (Some(key), _) => Some(key.start()?),
         };
         let health = settings.health();
-        let log = HealthLog { pool: settings.name().to_owned(), close: health.close.clone() };
+        let queue = settings.queue().map(|config| Arc::new(WaitQueue::new(config)));
+        let log = HealthLog {
+            queue: queue.clone(),
+            pool: settings.name().to_owned(),
+            close: health.close.clone(),
+        };
         let control = Controller::new(policy, seed, control_settings(settings), clock, log);
         control.update(backends).map_err(|error| StartError::new(field, error))?;
         let breaker = health.breaker.map(|config| {
@@ -124,6 +131,7 @@ impl<B: Connections> NamedPool<B> {
             settings: settings.clone(),
             retries: Mutex::new(RetryBudget::new(health.retries)),
             breaker,
+            queue,
             tasks: Mutex::default(),
         })
     }
@@ -185,6 +193,21 @@ impl<B: Connections> NamedPool<B> {
     /// requests.
     pub fn may_retry(&self) -> bool {
         self.retries.lock().try_withdraw(self.clock.now())
+    }
+
+    /// When a request is to look for a backend: at once, and where requests may wait for one again when
+    /// a place is free.
+    pub fn turns(&self) -> Turns<'_> {
+        // All take any backend, or each may want its own.
+        let may_overtake = self.key.is_some() || self.sticky.is_some();
+        Turns(self.queue.as_deref().map(|queue| queue.turn(may_overtake)))
+    }
+
+    /// A request has given its place back.
+    pub fn freed(&self) {
+        if let Some(queue) = &self.queue {
+            queue.wake();
+        }
     }
 
     /// Takes a place at the circuit breaker, if there is one.
@@ -268,6 +291,35 @@ impl<B: Connections> NamedPool<B> {
         };
         // It may have left meanwhile.
         done.map_err(|_| ActError::Unknown)
+    }
+}
+
+/// A request's turns at looking for a backend.
+#[derive(Debug)]
+pub struct Turns<'a>(Option<Turn<'a>>);
+
+impl Turns<'_> {
+    /// Waits for the next one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn next(&mut self) -> Result<(), WaitError> {
+        match &mut self.0 {
+            Some(turn) => turn.next().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there may be another one after this.
+    pub const fn may_wait(&self, error: &PickError) -> bool {
+        self.0.is_some() && matches!(error, PickError::Exhausted { full: 1.., .. })
+    }
+
+    /// It has found one.
+    pub fn taken(self) {
+        if let Some(turn) = self.0 {
+            turn.taken();
+        }
     }
 }
 

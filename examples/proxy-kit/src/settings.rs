@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use equipoise_algorithms::PolicyConfig;
 use equipoise_hash::key::KeySpec;
+use equipoise_tokio::queue::QueueConfig;
 use serde::Deserialize;
 
 use crate::StartError;
@@ -51,6 +52,7 @@ pub struct PoolSettings {
     discovery: Option<Discovery>,
     health: HealthSettings,
     sticky: Option<StickySettings>,
+    queue: Option<QueueConfig>,
     written: Section,
 }
 
@@ -114,7 +116,9 @@ impl PoolSettings {
         let field = format!("pools.{name}.backends");
         let name = name.to_owned();
         let written = Section::default();
-        let this = Self { name, field, policy, key, backends, discovery, health, sticky, written };
+        let queue = None;
+        let this =
+            Self { name, field, policy, key, backends, discovery, health, sticky, queue, written };
         this.with_good_backends()
     }
 
@@ -179,7 +183,9 @@ impl PoolSettings {
         let (discovery, health) = (None, HealthSettings::default());
         let sticky = flags.sticky.as_ref().map(|mode| mode.settings(sight)).transpose()?;
         let written = Section::default();
-        let this = Self { name, field, policy, key, backends, discovery, health, sticky, written };
+        let queue = None;
+        let this =
+            Self { name, field, policy, key, backends, discovery, health, sticky, queue, written };
         this.with_good_backends()
     }
 
@@ -197,12 +203,23 @@ impl PoolSettings {
         let is_made_for_backends = self.policy.key_rule().is_some();
         self.name == other.name
             && self.written == other.written
+            && self.queue == other.queue
             && (!is_made_for_backends || self.backends == other.backends)
     }
 
     /// Whether all of these settings are written alike in both.
     pub(crate) fn has_alike(&self, other: &Self, names: &[&str]) -> bool {
         names.iter().all(|name| self.written.0.get(*name) == other.written.0.get(*name))
+    }
+
+    /// Lets requests wait while all backends are full.
+    pub const fn set_queue(&mut self, queue: Option<QueueConfig>) {
+        self.queue = queue;
+    }
+
+    /// How requests wait while all backends are full, if they do.
+    pub const fn queue(&self) -> Option<QueueConfig> {
+        self.queue
     }
 
     /// The name.

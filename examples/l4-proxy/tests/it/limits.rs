@@ -4,6 +4,7 @@ use proxy_lab::backend::Backend;
 use proxy_lab::client::Connection;
 use proxy_lab::process::Proxy;
 use proxy_lab::table::ConfigFile;
+use proxy_lab::wait;
 
 use crate::{PROXY, SCRATCH};
 
@@ -38,4 +39,51 @@ fn clients_beyond_the_limit_wait_for_a_place() {
     proxy.signal("HUP");
     assert_eq!(next.reply().text(), "a");
     assert_eq!(proxy.errors().len(), 1, "{:?}", proxy.errors());
+}
+
+/// Two backends that take one connection each, and a queue.
+fn queued(backends: &[Backend; 2], more: &str) -> (ConfigFile, Proxy) {
+    let full: Vec<_> =
+        backends.iter().map(|backend| format!("{},max=1", backend.address)).collect();
+    let config = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\npool = \"a\"\n\
+         [pools.a]\nbackends = {full:?}\n{more}"
+    );
+    let file = ConfigFile::new(SCRATCH, "queue", &config);
+    let proxy = Proxy::start(PROXY, 1, ["--config", file.path()]);
+    (file, proxy)
+}
+
+fn open_and_ask(proxy: &Proxy) -> Connection {
+    let mut connection = Connection::open(proxy.address());
+    connection.send("GET / HTTP/1.1\r\n\r\n");
+    connection
+}
+
+#[test]
+fn connections_queue_while_all_backends_are_full() {
+    let backends = [Backend::named("a"), Backend::named("b")];
+    let (_file, proxy) = queued(&backends, "[limits]\nqueue = 2\nqueue_ms = 60000\n");
+    let mut served: Vec<_> = (0..2).map(|_| open_and_ask(&proxy)).collect();
+    served.iter_mut().for_each(|connection| assert_eq!(connection.reply().status, 200));
+    let more: Vec<_> = (0..4).map(|_| open_and_ask(&proxy)).collect();
+    wait::until("two too many to be let go", || {
+        proxy.times_logged("end=\"every backend is full, and so is the queue\"") == 2
+    });
+    drop(served);
+    let served = more.into_iter().filter_map(|mut queued| queued.try_request("").ok());
+    assert_eq!(served.count(), 2);
+    assert_eq!(backends[0].accepted() + backends[1].accepted(), 4);
+}
+
+#[test]
+fn nobody_queues_for_longer_than_allowed() {
+    let backends = [Backend::named("a"), Backend::named("b")];
+    let (_file, proxy) = queued(&backends, "[limits]\nqueue = 2\nqueue_ms = 50\n");
+    let mut served: Vec<_> = (0..2).map(|_| open_and_ask(&proxy)).collect();
+    served.iter_mut().for_each(|connection| assert_eq!(connection.reply().status, 200));
+    open_and_ask(&proxy).until_closed();
+    proxy.logged(&["end=\"every backend was full for as long as it may wait\""]);
+    drop(served);
+    assert_eq!(open_and_ask(&proxy).reply().status, 200);
 }
