@@ -139,7 +139,6 @@ impl<B> Lease<B> {
 
     /// Says that the request's session stays pinned to another backend, as [`visits`](Self::visits) tells
     /// from then on. For callers who pin sessions in their own way, of which another request was quicker.
-    #[must_use]
     pub fn visiting(mut self) -> Self {
         self.start = self.start.visiting();
         self

@@ -28,8 +28,8 @@ struct Successor(String);
 impl Successor {
     fn of(proxy: &Proxy) -> Self {
         let line = proxy.logged(&["has taken over"]);
-        let words = line.split_whitespace().skip_while(|word| *word != "process");
-        Self(words.skip(1).next().unwrap().to_owned())
+        let mut words = line.split_whitespace().skip_while(|word| *word != "process");
+        Self(words.nth(1).unwrap().to_owned())
     }
 
     fn signal(&self, name: &str) -> bool {

@@ -3,7 +3,6 @@
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
 
 use proxy_lab::backend::Backend;
 use proxy_lab::client::{Connection, get};
@@ -150,7 +149,8 @@ fn no_connection_is_lost_to_reloads_under_load() {
             let policy = ["round_robin", "least_conn"][round / 2 % 2];
             let backends: &[&Backend] = if round % 2 == 0 { &[&b] } else { &[&a, &b] };
             reload(&proxy, &file, &config(backends, &format!("policy = {policy:?}")));
-            thread::sleep(Duration::from_millis(20));
+            let before = served.load(Relaxed);
+            wait::until("some load", || served.load(Relaxed) > before + 4);
         }
         done.store(true, Relaxed);
     });

@@ -18,10 +18,22 @@ pub struct Renewal<B> {
     pools: Vec<Arc<NamedPool<B>>>,
     made: Vec<Arc<NamedPool<B>>>,
     changes: Changes,
-    /// Pools that stay, and their backends from now on.
-    updates: Vec<(Arc<NamedPool<B>>, Vec<Managed<B>>)>,
-    /// Pools whose place another one takes, and the names of that one's backends.
-    replaced: Vec<(Arc<NamedPool<B>>, Vec<String>)>,
+    updates: Vec<Update<B>>,
+    replaced: Vec<Replaced<B>>,
+}
+
+/// A pool that stays, and its backends from now on.
+#[derive(Debug)]
+struct Update<B> {
+    pool: Arc<NamedPool<B>>,
+    backends: Vec<Managed<B>>,
+}
+
+/// A pool whose place another one takes, and the names of that one's backends.
+#[derive(Debug)]
+struct Replaced<B> {
+    pool: Arc<NamedPool<B>>,
+    names: Vec<String>,
 }
 
 /// How many pools a reload has left as they were, and how many not.
@@ -77,7 +89,8 @@ impl<B: Connections> Renewal<B> {
                 Some(old) => {
                     let backends = settings.backends().iter();
                     let names = backends.map(|spec| spec.address.as_str().to_owned());
-                    this.replaced.push((Arc::clone(old), names.collect()));
+                    let (pool, names) = (Arc::clone(old), names.collect());
+                    this.replaced.push(Replaced { pool, names });
                     this.changes.changed += 1;
                 }
                 None => this.changes.new += 1,
@@ -103,7 +116,7 @@ impl<B: Connections> Renewal<B> {
         // What is discovered is no matter of the file.
         if settings.discovery().is_none() {
             let backends = all_managed(settings, make).await?;
-            self.updates.push((Arc::clone(old), backends));
+            self.updates.push(Update { pool: Arc::clone(old), backends });
         }
         self.changes.kept += 1;
         self.pools.push(Arc::clone(old));
@@ -118,11 +131,15 @@ impl<B: Connections> Renewal<B> {
     /// Makes it so, and hands out the pools in the order of their settings. Connections to a backend
     /// that is not listed any more end when they are done, or at once, as the pool's `close` says.
     pub fn commit(self) -> (Vec<Arc<NamedPool<B>>>, Changes) {
-        for (pool, backends) in self.updates {
+        for Update { pool, backends } in self.updates {
             // Settings have no backend twice.
             let _ = pool.control.update(backends);
         }
-        for (pool, names) in self.replaced.iter().filter(|(_, names)| !names.is_empty()) {
+        for Replaced { pool, names } in self.replaced {
+            // What is discovered is not known yet.
+            if names.is_empty() {
+                continue;
+            }
             for standing in pool.control.standings() {
                 if !names.iter().any(|name| **name == *standing.name) {
                     // It may have left meanwhile.
