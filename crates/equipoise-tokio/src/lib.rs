@@ -25,12 +25,19 @@
 //! | `http2` | HTTP/2 for them |
 //! | `tls` | TLS probes, and TLS under the others, by rustls |
 //! | `grpc` | the probe of gRPC's health service |
+//! | `script` | the probe by a script: send these bytes, expect those |
 //! | `dns` | discovery by A, AAAA and SRV records |
 //! | `redis` | sessions that balancers share through Redis or Valkey |
 
 pub mod control;
 pub mod discovery;
-#[cfg(any(feature = "http", feature = "tls", feature = "grpc", feature = "redis"))]
+#[cfg(any(
+    feature = "http",
+    feature = "tls",
+    feature = "grpc",
+    feature = "script",
+    feature = "redis"
+))]
 mod excerpt;
 pub mod probe;
 pub mod queue;

@@ -13,6 +13,10 @@
     doc = "| [`Tls`] | does it complete a handshake, with a certificate that holds? | `tls` |"
 )]
 #![cfg_attr(
+    feature = "script",
+    doc = "| [`Script`] | does it answer these bytes by those? | `script` |"
+)]
+#![cfg_attr(
     feature = "http",
     doc = "| [`Http`] | does the application answer as it should? | `http`, `http2` |"
 )]
@@ -65,11 +69,17 @@ mod http2;
 mod invalid;
 #[cfg(feature = "http")]
 mod json;
-#[cfg(any(feature = "tls", feature = "http", feature = "grpc"))]
+#[cfg(any(feature = "tls", feature = "http", feature = "grpc", feature = "script"))]
 mod meter;
+#[cfg(feature = "script")]
+mod pattern;
+#[cfg(feature = "script")]
+mod script;
+#[cfg(feature = "script")]
+mod script_run;
 #[cfg(feature = "http")]
 mod status;
-#[cfg(any(feature = "http", feature = "grpc"))]
+#[cfg(any(feature = "http", feature = "grpc", feature = "script"))]
 mod talk;
 mod target;
 mod tcp;
@@ -81,7 +91,7 @@ mod wire;
 
 #[cfg(feature = "http")]
 pub use body::BodyMatch;
-pub use error::{Part, ProbeError};
+pub use error::{Part, ProbeError, Unmet};
 #[cfg(feature = "grpc")]
 pub use grpc::Grpc;
 #[cfg(feature = "http")]
@@ -89,6 +99,8 @@ pub use http::{Http, HttpBuilder, HttpVersion};
 pub use invalid::InvalidProbe;
 #[cfg(feature = "http")]
 pub use json::JsonMatch;
+#[cfg(feature = "script")]
+pub use script::{Script, ScriptBuilder};
 #[cfg(feature = "http")]
 pub use status::StatusSet;
 pub use target::Target;

@@ -46,7 +46,7 @@ fn place(text: &str, at: usize) -> (usize, usize, String) {
 fn without_secret(line: &str) -> &str {
     let lower = line.to_ascii_lowercase();
     let end = |word: &str| lower.find(word).map(|at| at + word.len());
-    let ends = ["secret", "token", "://"].into_iter().filter_map(end);
+    let ends = ["secret", "token", "send", "://"].into_iter().filter_map(end);
     let end = ends.chain(hexadecimal(&lower)).min();
     end.map_or(line, |end| &line[..end])
 }
@@ -73,6 +73,7 @@ mod tests {
         assert_eq!(place("a = { b = 1, secret = \"00\", c }", 3).2, "a = { b = 1, secret");
         assert_eq!(place("token = \"00\", secret", 3).2, "token");
         assert_eq!(place("\"0123456789aBcDeF\",", 3).2, "\"");
+        assert_eq!(place("{ send = 'AUTH pw' }", 3).2, "{ send");
         assert_eq!(place("url = \"redis://:pw@a\"", 3).2, "url = \"redis://");
     }
 }

@@ -5,6 +5,7 @@
 
 mod check;
 mod close;
+mod script;
 mod tls;
 
 use std::fmt::Display;

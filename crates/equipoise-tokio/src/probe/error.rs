@@ -78,8 +78,35 @@ pub enum ProbeError {
         /// Its name, as `UNIMPLEMENTED`.
         name: &'static str,
     },
+    /// A step of a script did not come to its end.
+    Step {
+        /// Which, from 1.
+        step: usize,
+        /// What it does: ``expect_prefix `+PONG` ``. What is sent is not quoted: it may be a password.
+        doing: Arc<str>,
+        /// Why it did not.
+        why: Unmet,
+        /// The beginning of what came and no step before has taken; empty if nothing did.
+        came: Arc<str>,
+    },
     /// What a probe of the user's found.
     Other(Arc<str>),
+}
+
+/// Why a step of a script did not come to its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Unmet {
+    /// Something else came.
+    Differs,
+    /// What is expected is not in as many bytes.
+    NotWithin(usize),
+    /// The backend ended the connection.
+    Closed,
+    /// The time was over.
+    TimedOut,
+    /// The connection broke, and how.
+    Broken(Arc<str>),
 }
 
 /// A part of an answer that has a limit.
@@ -203,12 +230,28 @@ impl fmt::Display for ProbeError {
                 f.write_str("gRPC health: NOT_FOUND, the health service does not know the name")
             }
             Self::GrpcStatus { name, .. } => write!(f, "gRPC health: {name}"),
+            Self::Step { step, doing, why, came } => {
+                write!(f, "step {step}, {doing}: {why}, ")?;
+                if came.is_empty() { f.write_str("got nothing") } else { write!(f, "got `{came}`") }
+            }
             Self::Other(words) => f.write_str(words),
         }
     }
 }
 
 impl std::error::Error for ProbeError {}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Differs => f.write_str("something else"),
+            Self::NotWithin(limit) => write!(f, "not within {}", Size(*limit)),
+            Self::Closed => f.write_str("closed"),
+            Self::TimedOut => f.write_str("not in time"),
+            Self::Broken(how) => f.write_str(how),
+        }
+    }
+}
 
 /// A number of bytes, in KiB if it is even.
 struct Size(usize);

@@ -34,6 +34,13 @@ pub enum InvalidProbe {
     BodyLimit(usize),
     /// `service`: at most 1,024 bytes.
     Service(usize),
+    /// `script`: no step that expects something, more than 32 steps, or one that can't be.
+    Script {
+        /// Which step, from 1; 0 is the script as a whole.
+        step: usize,
+        /// What is wrong with it.
+        why: String,
+    },
     /// `server_name`: not a name or an address that a certificate can have.
     ServerName(String),
     /// `ca`: no certificate in it, or one that can't be read.
@@ -57,6 +64,7 @@ impl InvalidProbe {
             Self::Json(_) => "json",
             Self::BodyLimit(_) => "body_limit",
             Self::Service(_) => "service",
+            Self::Script { .. } => "script",
             Self::ServerName(_) => "server_name",
             Self::Ca(_) => "ca",
             Self::Tls(_) => "tls",
@@ -83,6 +91,8 @@ impl fmt::Display for InvalidProbe {
             Self::Regex(why) | Self::Json(why) | Self::Ca(why) | Self::Tls(why) => f.write_str(why),
             Self::BodyLimit(limit) => write!(f, "{limit} is not in 1..=1048576 bytes"),
             Self::Service(length) => write!(f, "{length} bytes are more than 1024"),
+            Self::Script { step: 0, why } => f.write_str(why),
+            Self::Script { step, why } => write!(f, "step {step}: {why}"),
             Self::ServerName(text) => write!(f, "{text:?} is not a name that a certificate has"),
         }
     }

@@ -1,8 +1,11 @@
 //! A connection, and a talk over it.
 
+#[cfg(any(feature = "http", feature = "grpc"))]
 use std::future::{Future, poll_fn};
+#[cfg(any(feature = "http", feature = "grpc"))]
 use std::pin::pin;
 use std::sync::Arc;
+#[cfg(any(feature = "http", feature = "grpc"))]
 use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,8 +15,10 @@ use super::wire::connect;
 use super::{ProbeError, Target};
 
 /// The most bytes of headers.
+#[cfg(any(feature = "http", feature = "grpc"))]
 pub(super) const HEADERS_LIMIT: usize = 16 * 1024;
 /// The most interim answers (1xx) before the answer proper.
+#[cfg(any(feature = "http", feature = "grpc"))]
 pub(super) const INTERIM_LIMIT: usize = 8;
 
 /// What may come over the wire for a body of so many bytes: as much again seven times for its
@@ -78,6 +83,7 @@ impl Line {
 ///
 /// Both are polled in one task, so that dropping the future ends both at once, where a spawned
 /// connection would live on. At the end the connection may say goodbye, as far as that does not wait.
+#[cfg(any(feature = "http", feature = "grpc"))]
 pub(super) async fn talk<T>(
     connection: impl Future<Output = ()>,
     talk: impl Future<Output = T>,

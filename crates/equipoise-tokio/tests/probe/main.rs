@@ -4,6 +4,7 @@ mod grpc;
 mod hostile;
 mod http;
 mod http2;
+mod script;
 mod support;
 mod tcp;
 mod tls;

@@ -12,6 +12,7 @@ use equipoise_tokio::probe::{
 use serde::Deserialize;
 
 use super::named;
+use super::script::{StepSection, script};
 use super::tls::TlsSection;
 use crate::StartError;
 
@@ -27,6 +28,8 @@ pub enum CheckKind {
     Http,
     /// Does the gRPC health service say that it serves?
     Grpc,
+    /// Does it answer these bytes by those?
+    Script,
 }
 
 impl fmt::Display for CheckKind {
@@ -36,6 +39,7 @@ impl fmt::Display for CheckKind {
             Self::Tls => "tls",
             Self::Http => "http",
             Self::Grpc => "grpc",
+            Self::Script => "script",
         })
     }
 }
@@ -58,6 +62,7 @@ pub struct CheckSection {
     body_limit: Option<usize>,
     version: Option<u8>,
     service: Option<String>,
+    script: Option<Vec<StepSection>>,
     tls: Option<TlsSection>,
     port: Option<u16>,
     rise: Option<u16>,
@@ -103,13 +108,14 @@ impl CheckSection {
             return Err(StartError::new(format!("{at}.concurrent"), wrong));
         }
         let config = self.schedule(at)?;
-        Ok(CheckSettings { config, probe: self.probe(at)?, port: self.port, concurrent })
+        let probe = self.probe(at, config.timeout())?;
+        Ok(CheckSettings { config, probe, port: self.port, concurrent })
     }
 
     /// A setting that the type does not have would be silently without effect.
     fn refuse_settings_of_others(&self, at: &str) -> Result<(), StartError> {
-        use CheckKind::{Grpc, Http, Tls};
-        let settings: [(&str, bool, &[CheckKind]); 13] = [
+        use CheckKind::{Grpc, Http, Script, Tls};
+        let settings: [(&str, bool, &[CheckKind]); 14] = [
             ("path", self.path.is_some(), &[Http]),
             ("method", self.method.is_some(), &[Http]),
             ("host", self.host.is_some(), &[Http]),
@@ -122,7 +128,8 @@ impl CheckSection {
             ("body_limit", self.body_limit.is_some(), &[Http]),
             ("version", self.version.is_some(), &[Http]),
             ("service", self.service.is_some(), &[Grpc]),
-            ("tls", self.tls.is_some(), &[Http, Grpc, Tls]),
+            ("script", self.script.is_some(), &[Script]),
+            ("tls", self.tls.is_some(), &[Http, Grpc, Script, Tls]),
         ];
         for (name, is_given, kinds) in settings {
             if is_given && !kinds.contains(&self.kind) {
@@ -163,7 +170,7 @@ impl CheckSection {
             .map_err(|error| schedule_error(at, error))
     }
 
-    fn probe(&self, at: &str) -> Result<Arc<dyn Probe>, StartError> {
+    fn probe(&self, at: &str, timeout: Duration) -> Result<Arc<dyn Probe>, StartError> {
         let wrong = |error| probe_error(at, &error);
         let tls = self.tls.as_ref().map(|tls| tls.client(&format!("{at}.tls"))).transpose()?;
         let tls = tls.flatten();
@@ -183,6 +190,14 @@ impl CheckSection {
                     Some(client) => probe.with_tls(client),
                     None => probe,
                 })
+            }
+            CheckKind::Script => {
+                let Some(steps) = &self.script else {
+                    let missing = "missing: give the steps, such as [{ send = 'PING\\r\\n' }, \
+                                   { expect_prefix = \"+PONG\" }]";
+                    return Err(StartError::new(format!("{at}.script"), missing));
+                };
+                Arc::new(script(at, steps, tls, timeout)?)
             }
             CheckKind::Http => {
                 let Some(path) = &self.path else {

@@ -145,6 +145,15 @@ fn every_kind_of_check_can_be_had() {
         ("type = \"http\"\npath = \"/\"\ntls = false", "GET /"),
         ("type = \"http\"\npath = \"/\"\nbody = \"ok\"", "GET /, body has `ok`"),
         ("type = \"http\"\npath = \"/\"\nmethod = \"HEAD\"", "HEAD /"),
+        (
+            "type = \"script\"\nscript = [{ send = 'PING\\r\\n' }, { expect_prefix = \"+PONG\" }]",
+            "send 6 bytes, expect_prefix `+PONG`",
+        ),
+        (
+            "type = \"script\"\ntls = { insecure = true }\n\
+             script = [{ expect_regex = '(?s-u)^.{3}\\x00\\x0a', within = 5 }, { expect = '\\xff' }]",
+            r"expect_regex `(?s-u)^.{3}\x00\x0a`, expect `\xff`",
+        ),
     ] {
         let health = health(&format!("[health.check]\n{check}")).unwrap();
         assert_eq!(health.check.unwrap().probe.describe(), asked);
@@ -250,6 +259,44 @@ fn what_is_wrong_with_a_check_is_named() {
         assert!(error.contains(named), "{settings}: {error}");
         assert!(!error.contains('\n'), "{error}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_script_is_named() {
+    for (script, named) in [
+        ("", "health.check.script: missing: give the steps, such as"),
+        ("script = []", "health.check.script: no step expects something"),
+        ("script = [{ send = \"a\" }]", "health.check.script: no step expects something"),
+        ("script = [{}]", "health.check.script[0]: give `send`, `expect`, `expect_prefix` or"),
+        (
+            "script = [{ expect = \"a\" }, { send = \"a\", expect = \"a\" }]",
+            "health.check.script[1].expect: `send` is given as well",
+        ),
+        ("script = [{ send = '\\q' }]", "health.check.script[0].send: after `\\` must come"),
+        ("script = [{ expect = '\\x1' }]", "health.check.script[0].expect: two hexadecimal"),
+        ("script = [{ expect = \"\" }]", "health.check.script: step 1: it has 1 to 4096 bytes"),
+        ("script = [{ expect_regex = '(' }]", "health.check.script: step 1: regex parse error"),
+        (
+            "script = [{ send = \"a\", within = 1 }]",
+            "health.check.script: step 1: only a step that expects",
+        ),
+        (
+            "script = [{ expect = \"a\", within = 20000 }]",
+            "health.check.script: step 1: within 20000 is not in 1..=16384 bytes",
+        ),
+        ("script = [{ wait = 1 }]", "unknown field `wait`"),
+        (
+            "script = [{ expect = \"a\" }]\npath = \"/\"",
+            "health.check.path: not with type = \"script",
+        ),
+    ] {
+        let error = health(&format!("[health.check]\ntype = \"script\"\n{script}"));
+        let error = error.expect_err(script);
+        assert!(error.contains(named), "{script}: {error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+    let error = http_check("script = []").unwrap_err();
+    assert!(error.contains("health.check.script: not with type = \"http\""), "{error}");
 }
 
 #[test]
@@ -415,6 +462,7 @@ fn the_reference_has_a_row_for_every_setting() {
             "discover" => "[pools.web.discover]\nzzz = 1".to_owned(),
             "health" => format!("[health]\nzzz = 1\n{web}"),
             "tls" => format!("[health.check]\n{http}\ntls = {{ zzz = 1 }}\n{web}"),
+            "script" => format!("[health.check]\n{http}\nscript = [{{ zzz = 1 }}]\n{web}"),
             section => format!("[health.{section}]\nzzz = 1\n{web}"),
         };
         pools(&text).expect_err(section)
@@ -424,6 +472,7 @@ fn the_reference_has_a_row_for_every_setting() {
         "health",
         "check",
         "tls",
+        "script",
         "passive",
         "slow_start",
         "panic",
@@ -454,7 +503,13 @@ fn the_reference_has_a_row_for_every_setting() {
 fn the_examples_of_the_reference_are_good() {
     let blocks = REFERENCE.split("```toml\n").skip(1);
     let blocks: Vec<_> = blocks.filter_map(|block| block.split("```").next()).collect();
-    let [check, backends, admin] = blocks.as_slice() else { panic!("{blocks:?}") };
+    let [check, backends, script, admin] = blocks.as_slice() else { panic!("{blocks:?}") };
+    let scripts: Vec<_> = script.split("script = ").skip(1).collect();
+    assert_eq!(scripts.len(), 4);
+    for script in scripts {
+        let script = script.split("\n#").next().unwrap_or(script);
+        health(&format!("[health.check]\ntype = \"script\"\nscript = {script}")).expect(script);
+    }
     let pools = pools(&format!("{check}\n[pools.web]\n{backends}")).unwrap();
     assert!(pools[0].backends().iter().all(|backend| backend.check.is_some()));
     #[derive(Deserialize)]
