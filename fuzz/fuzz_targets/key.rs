@@ -115,7 +115,7 @@ fuzz_target!(|input: &[u8]| {
     let host = uri.authority().map_or(&b""[..], |authority| authority.as_str().as_bytes());
     let seen = Seen { ends, host, uri: &uri, headers: &headers };
     let sni = match &hello {
-        Progress::Hello(sni) => sni.as_deref(),
+        Progress::Hello(asked) => asked.sni.as_deref(),
         _ => None,
     };
     check(&spec, &Request { seen, sni });

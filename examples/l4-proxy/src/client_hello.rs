@@ -27,10 +27,19 @@ pub enum Progress {
     /// The beginning of a ClientHello, perhaps.
     #[default]
     Incomplete,
-    /// A ClientHello, and the host that it names, if any: in lower case.
-    Hello(Option<String>),
+    /// A ClientHello.
+    Hello(Asked),
     /// Not the beginning of a TLS connection, or of none that is understood.
     Other,
+}
+
+/// What a ClientHello asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Asked {
+    /// The host that it names, if any: in lower case.
+    pub sni: Option<String>,
+    /// The protocols that it offers (ALPN), in its order.
+    pub alpn: Vec<Vec<u8>>,
 }
 
 impl ClientHello {
@@ -49,7 +58,10 @@ impl ClientHello {
         match self.acceptor.accept() {
             Ok(None) => Progress::Incomplete,
             Ok(Some(accepted)) => {
-                Progress::Hello(accepted.client_hello().server_name().map(str::to_owned))
+                let hello = accepted.client_hello();
+                let sni = hello.server_name().map(str::to_owned);
+                let alpn = hello.alpn().into_iter().flatten().map(<[u8]>::to_vec).collect();
+                Progress::Hello(Asked { sni, alpn })
             }
             Err(_) => Progress::Other,
         }
@@ -81,7 +93,7 @@ mod tests {
     }
 
     fn shop() -> Progress {
-        Progress::Hello(Some("shop.example".to_owned()))
+        Progress::Hello(Asked { sni: Some("shop.example".to_owned()), alpn: Vec::new() })
     }
 
     /// The same message in records of `size` bytes.
@@ -96,7 +108,7 @@ mod tests {
     fn the_host_is_that_of_the_client_hello() {
         assert_eq!(read([TLS13]), shop());
         assert_eq!(read([TLS12]), shop());
-        assert_eq!(read([NO_SNI]), Progress::Hello(None));
+        assert_eq!(read([NO_SNI]), Progress::Hello(Asked::default()));
     }
 
     #[test]
@@ -111,9 +123,15 @@ mod tests {
 
     /// The same ClientHello with `size` bytes more, in a padding extension (RFC 7685).
     fn padded(hello: &[u8], size: u16) -> Vec<u8> {
+        extended(hello, 21, &vec![0; usize::from(size)])
+    }
+
+    /// The same ClientHello with one extension more.
+    fn extended(hello: &[u8], kind: u8, body: &[u8]) -> Vec<u8> {
+        let size = body.len() as u16;
         let mut padded = hello.to_vec();
-        padded.extend([0, 21].into_iter().chain(size.to_be_bytes()));
-        padded.resize(padded.len() + usize::from(size), 0);
+        padded.extend([0, kind].into_iter().chain(size.to_be_bytes()));
+        padded.extend(body);
         let after_session = 5 + 4 + 2 + 32 + 1 + usize::from(hello[43]);
         let ciphers = u16::from_be_bytes([hello[after_session], hello[after_session + 1]]);
         let after_ciphers = after_session + 2 + usize::from(ciphers);
@@ -133,6 +151,34 @@ mod tests {
         assert_eq!(read(large.chunks(5_000)), shop());
         assert_eq!(read([in_records_of(999, &large)]), shop());
         assert_eq!(read([&large[..large.len() - 1]]), Progress::Incomplete);
+    }
+
+    #[test]
+    fn the_protocols_are_those_that_it_offers() {
+        let offer = |body: &[u8]| read([extended(TLS13, 16, body)]);
+        let asked = |alpn: &[&[u8]]| {
+            let alpn = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+            Progress::Hello(Asked { sni: Some("shop.example".to_owned()), alpn })
+        };
+        assert_eq!(offer(b"\x00\x0c\x02h2\x08http/1.1"), asked(&[b"h2", b"http/1.1"]));
+        assert_eq!(offer(b"\x00\x03\x02\xff\x00"), asked(&[b"\xff\x00"]));
+        // An offer that is malformed is no ClientHello: empty, longer than it is, a protocol of no bytes.
+        for bad in [&b"\x00\x00"[..], b"\x00\xff\x02h2", b"\x00\x01\x00", b"\x00\x03\x09h2"] {
+            assert_eq!(offer(bad), Progress::Other, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn any_byte_may_be_another_one() {
+        let hello = extended(TLS13, 16, b"\x00\x03\x02h2");
+        for at in 0..hello.len() {
+            for value in [0, 1, 0x7f, 0xff, hello[at].wrapping_add(1)] {
+                let mut bytes = hello.clone();
+                bytes[at] = value;
+                // At once and byte by byte is the same, and neither panics.
+                assert_eq!(read([&bytes]), read(bytes.chunks(1)), "{at} {value}");
+            }
+        }
     }
 
     #[test]

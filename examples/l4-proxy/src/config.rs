@@ -13,9 +13,11 @@ use proxy_kit::health::HealthSection;
 use proxy_kit::settings::{
     PoolSection, PoolSettings, listeners, listeners_from_flags, millis, pool_index,
 };
+use proxy_kit::tls::{ServerSection, ServerSettings};
 use proxy_kit::{StartError, file};
 use serde::Deserialize;
 
+use crate::routes::{RouteSection, Routes};
 use crate::seen::SIGHT;
 
 /// A TCP proxy.
@@ -37,11 +39,15 @@ pub(crate) struct Settings {
     pub(crate) max_connections: Option<usize>,
 }
 
-/// Where to listen, and the index of the pool that takes what comes.
-#[derive(Clone, Copy, Debug)]
+/// Where to listen, and the indexes of the pools that take what comes.
+#[derive(Clone, Debug)]
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     pub(crate) pool: usize,
+    /// Which connections another pool takes.
+    pub(crate) routes: Routes,
+    /// How TLS ends here; without it, it passes through.
+    pub(crate) tls: Option<ServerSettings>,
 }
 
 /// How long to wait, for what.
@@ -49,8 +55,10 @@ pub(crate) struct Listener {
 pub(crate) struct Timeouts {
     /// For a connection to a backend.
     pub(crate) connect: Duration,
-    /// For a client's ClientHello, where the pool picks by it.
+    /// For a client's ClientHello, where the pool picks by it or a route asks for it.
     pub(crate) first_bytes: Duration,
+    /// For a client's handshake, where TLS ends here.
+    pub(crate) tls_handshake: Duration,
     /// For open connections at shutdown.
     pub(crate) shutdown: Duration,
 }
@@ -58,7 +66,8 @@ pub(crate) struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         let two = Duration::from_secs(2);
-        Self { connect: two, first_bytes: two, shutdown: Duration::from_secs(30) }
+        let ten = Duration::from_secs(10);
+        Self { connect: two, first_bytes: two, tls_handshake: ten, shutdown: ten * 3 }
     }
 }
 
@@ -103,6 +112,9 @@ impl LimitSection {
 struct ListenerSection {
     address: String,
     pool: String,
+    #[serde(default)]
+    routes: Vec<RouteSection>,
+    tls: Option<ServerSection>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +122,7 @@ struct ListenerSection {
 struct TimeoutSection {
     connect_ms: Option<u64>,
     first_bytes_ms: Option<u64>,
+    tls_handshake_ms: Option<u64>,
     shutdown_ms: Option<u64>,
 }
 
@@ -124,7 +137,12 @@ impl Settings {
 
     fn from_flags(flags: &Flags) -> Result<Self, StartError> {
         let addresses = listeners_from_flags(flags, DEFAULT_LISTEN)?;
-        let listeners = addresses.into_iter().map(|address| Listener { address, pool: 0 });
+        let listeners = addresses.into_iter().map(|address| Listener {
+            address,
+            pool: 0,
+            routes: Routes::default(),
+            tls: None,
+        });
         Ok(Self {
             listeners: listeners.collect(),
             pools: vec![PoolSettings::from_flags(flags, SIGHT)?],
@@ -150,9 +168,12 @@ impl Settings {
         let admin = AdminSettings::from_section(file.admin.as_ref())?;
         let mut listeners = Vec::new();
         for (index, (section, address)) in file.listeners.iter().zip(addresses).enumerate() {
-            let field = format!("listeners[{index}].pool");
-            let pool = pool_index(&field, &section.pool, &pools)?;
-            listeners.push(Listener { address, pool });
+            let at = format!("listeners[{index}]");
+            let pool = pool_index(&format!("{at}.pool"), &section.pool, &pools)?;
+            let routes = Routes::new(&at, &section.routes, &pools)?;
+            let tls = section.tls.as_ref();
+            let tls = tls.map(|tls| ServerSettings::new(&format!("{at}.tls"), tls)).transpose()?;
+            listeners.push(Listener { address, pool, routes, tls });
         }
         let default = Timeouts::default();
         let given = file.timeouts;
@@ -162,6 +183,11 @@ impl Settings {
                 "timeouts.first_bytes_ms",
                 given.first_bytes_ms,
                 default.first_bytes,
+            )?,
+            tls_handshake: millis(
+                "timeouts.tls_handshake_ms",
+                given.tls_handshake_ms,
+                default.tls_handshake,
             )?,
             shutdown: millis("timeouts.shutdown_ms", given.shutdown_ms, default.shutdown)?,
         };

@@ -1,27 +1,25 @@
 //! One client: a backend that can be reached, then the relay.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use equipoise_core::{BackendId, Clock, Failure, HashKey, Outcome};
 use equipoise_hash::key::KeyKind;
 use equipoise_pool::{Lease, Request};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::connect::is_local;
-use proxy_kit::listen::Serve;
 use proxy_kit::pools::NamedPool;
-use proxy_kit::shutdown::Guard;
 use proxy_kit::sticky::Session;
 use tokio::net::TcpStream;
 
 use crate::config::Timeouts;
 use crate::connection_log::ConnectionLog;
 use crate::first_bytes::FirstBytes;
-use crate::relay::{End, relay};
+use crate::front::Client;
+use crate::relay::relay;
 use crate::seen::Seen;
 use crate::target::Target;
+use crate::terminated;
 
 /// What the connections of a pool share.
 #[derive(Debug)]
@@ -31,39 +29,25 @@ pub(crate) struct Service {
     pub(crate) timeouts: Timeouts,
 }
 
-impl Serve for Service {
-    fn serve(
-        service: Arc<ArcSwap<Self>>,
-        stream: TcpStream,
-        client: SocketAddr,
-        guard: Guard,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let service = service.load_full();
-        async move {
-            service.serve(stream, client).await;
-            // Shutdown waits for it.
-            drop(guard);
-        }
-    }
-}
-
 impl Service {
-    /// Serves a connection to its end.
-    async fn serve(&self, mut client: TcpStream, from: SocketAddr) {
-        let mut log = ConnectionLog::new(self.clock, from, &self.pool.name);
-        let Ok(first) = self.first_bytes(&mut client).await else {
-            return log.end(&End::BrokenByClient);
-        };
+    /// Serves a connection to its end, after it has said `first`.
+    pub(crate) async fn serve(
+        &self,
+        client: Client,
+        from: SocketAddr,
+        first: FirstBytes,
+        log: &mut ConnectionLog,
+    ) {
         let key = self.pool.key.as_ref().and_then(|key| {
-            let local = client.local_addr().ok();
-            key.of(&Seen { client: from, local, sni: first.sni.as_deref() })
+            let local = client.socket().local_addr().ok();
+            key.of(&Seen { client: from, local, sni: first.asked.sni.as_deref() })
         });
         let place = match self.pool.admit() {
             Ok(place) => place,
             Err(refused) => return log.end(&refused),
         };
         let mut session = self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(from)));
-        let reached = self.reach(key, session.as_mut(), &mut log).await;
+        let reached = self.reach(key, session.as_mut(), log).await;
         let taken_by = reached.as_ref().ok().map(|(lease, _)| lease.id());
         log.pin = session.as_ref().and_then(|session| session.settle(taken_by));
         let (lease, backend) = match reached {
@@ -77,22 +61,20 @@ impl Service {
         // then stays, and who breaks off, does not, and would be known too late.
         lease.sample(self.clock.now(), Outcome::Success);
         let gone = lease.gone();
-        let end = relay(client, first.bytes, backend, &log.bytes, gone).await;
+        let end = match client {
+            Client::Plain(client) => relay(client, first.bytes, backend, &log.bytes, gone).await,
+            Client::Tls(client) => terminated::relay(*client, backend, &log.bytes, gone).await,
+        };
         drop(lease);
         self.pool.freed();
         place.end(Outcome::Success);
         log.end(&end);
     }
 
-    /// What the client says first, if the pool's key is made from that. If not, nothing is read:
+    /// Whether the pool's key is made from what the client says first. If not, nothing is read:
     /// the client may wait for the backend to say something.
-    async fn first_bytes(&self, client: &mut TcpStream) -> io::Result<FirstBytes> {
-        match &self.pool.key {
-            Some(key) if key.looks_at(KeyKind::Sni) => {
-                FirstBytes::read(client, self.timeouts.first_bytes).await
-            }
-            _ => Ok(FirstBytes::default()),
-        }
+    pub(crate) fn looks_at_sni(&self) -> bool {
+        self.pool.key.as_ref().is_some_and(|key| key.looks_at(KeyKind::Sni))
     }
 
     /// Connects to a backend, and to the next one if it can't be reached. Nothing of the client's

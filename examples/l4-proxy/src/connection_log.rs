@@ -43,6 +43,11 @@ impl ConnectionLog {
         }
     }
 
+    /// Another pool than that of the listener takes it.
+    pub(crate) fn routed(&mut self, pool: &str) {
+        pool.clone_into(&mut self.pool);
+    }
+
     /// A backend is tried.
     pub(crate) fn attempt(&mut self, backend: &str) {
         self.backend = Some(backend.to_owned());

@@ -12,16 +12,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 #[derive(Debug)]
-pub(crate) struct Counted<'a> {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Counted<'a, S = TcpStream> {
+    pub(crate) stream: S,
     /// What was read from the stream before, and comes first.
     first: io::Cursor<Vec<u8>>,
     pub(crate) read: &'a AtomicU64,
     pub(crate) broken: bool,
 }
 
-impl<'a> Counted<'a> {
-    pub(crate) fn new(stream: TcpStream, first: Vec<u8>, read: &'a AtomicU64) -> Self {
+impl<'a, S> Counted<'a, S> {
+    pub(crate) fn new(stream: S, first: Vec<u8>, read: &'a AtomicU64) -> Self {
         Self { stream, first: io::Cursor::new(first), read, broken: false }
     }
 
@@ -31,7 +31,7 @@ impl<'a> Counted<'a> {
     }
 }
 
-impl AsyncRead for Counted<'_> {
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -48,7 +48,7 @@ impl AsyncRead for Counted<'_> {
     }
 }
 
-impl AsyncWrite for Counted<'_> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::client_hello::{ClientHello, Progress};
+use crate::client_hello::{Asked, ClientHello, Progress};
 
 /// Most bytes that are read before a backend is picked. A ClientHello with post-quantum key shares
 /// has about 2 KiB.
@@ -20,8 +20,8 @@ const USUAL: usize = 2 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct FirstBytes {
     pub(crate) bytes: Vec<u8>,
-    /// The host that a ClientHello names.
-    pub(crate) sni: Option<String>,
+    /// What a ClientHello asks for, or what was agreed upon with a client whose TLS ends here.
+    pub(crate) asked: Asked,
 }
 
 impl FirstBytes {
@@ -31,7 +31,7 @@ impl FirstBytes {
     /// # Errors
     /// The client's connection is broken.
     pub(crate) async fn read(client: &mut TcpStream, limit: Duration) -> io::Result<Self> {
-        let mut first = Self { bytes: Vec::with_capacity(USUAL), sni: None };
+        let mut first = Self { bytes: Vec::with_capacity(USUAL), asked: Asked::default() };
         // What was read before the time is over is in `first`, not in the future that is dropped.
         timeout(limit, first.read_hello(client)).await.unwrap_or(Ok(()))?;
         Ok(first)
@@ -48,8 +48,8 @@ impl FirstBytes {
             }
             match hello.read(&self.bytes[before..]) {
                 Progress::Incomplete => {}
-                Progress::Hello(sni) => {
-                    self.sni = sni;
+                Progress::Hello(asked) => {
+                    self.asked = asked;
                     return Ok(());
                 }
                 Progress::Other => return Ok(()),

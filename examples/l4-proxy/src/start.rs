@@ -1,23 +1,24 @@
 //! From a configuration to a running proxy, and from one configuration to the next. Everything that can
 //! be wrong is found out before anything is served, or changed.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_kit::admin;
 use proxy_kit::clock::Monotonic;
 use proxy_kit::flags::Flags;
-use proxy_kit::listen::{self, Gate, Inherited, Listening};
+use proxy_kit::listen::{self, Bound, Gate, Inherited, Listening};
 use proxy_kit::pools::{self, AllPools, NamedPool, Renewal};
 use proxy_kit::run::{Running, report_checked, until_replaced};
 use proxy_kit::shutdown::{Shutdown, Signals};
+use proxy_kit::tls::{Keeper, Terminator};
 use proxy_kit::{StartError, keys};
 use tokio::net::TcpListener;
 
 use crate::NAME;
 use crate::config::{Cli, Listener, Settings, Timeouts};
 use crate::connection::Service;
+use crate::front::{self, Front};
 use crate::target::Target;
 
 /// Runs the proxy until it is told to stop.
@@ -26,6 +27,7 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
         Settings::load(&cli.flags)?;
     let clock = Monotonic::start();
     let pools = pools::build(&pools, clock, Target::new).await?;
+    let terminators = front::load(&listeners, &[])?;
     if cli.flags.check {
         report_checked(NAME, &cli.flags);
         return Ok(());
@@ -47,9 +49,12 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     let admin = admin.map(|admin| admin::start(NAME, admin, pools.clone(), shutdown.guard()));
     let gate = Gate::new(max_connections);
     let listening = Listening::new(Arc::clone(&gate), shutdown.guard());
-    let mut proxy = Proxy { flags: cli.flags, clock, pools, gate, listening, timeouts, admin };
-    let services = proxy.services(&listeners, &proxy.pools.now());
-    proxy.listening.switch(services, sockets)?.log(NAME);
+    let certificates = Arc::new(Keeper::default());
+    tokio::spawn(Arc::clone(&certificates).run(NAME, shutdown.guard()));
+    let (flags, limits) = (cli.flags, gate);
+    let mut proxy = Proxy { flags, clock, pools, limits, listening, certificates, timeouts, admin };
+    let pools = proxy.pools.now();
+    proxy.switch(&listeners, &pools, terminators, sockets)?;
     until_replaced(NAME, signals, shutdown, proxy).await;
     Ok(())
 }
@@ -59,26 +64,38 @@ struct Proxy {
     flags: Flags,
     clock: Monotonic,
     pools: Arc<AllPools<Target>>,
-    gate: Arc<Gate>,
-    listening: Listening<Service>,
+    limits: Arc<Gate>,
+    listening: Listening<Front>,
+    certificates: Arc<Keeper>,
     timeouts: Timeouts,
     /// Where operators are served.
     admin: Option<Arc<TcpListener>>,
 }
 
 impl Proxy {
-    /// What serves each listener.
-    fn services(
-        &self,
+    /// From now on these are the listeners, and what serves them.
+    fn switch(
+        &mut self,
         listeners: &[Listener],
         pools: &[Arc<NamedPool<Target>>],
-    ) -> Vec<(SocketAddr, Arc<Service>)> {
+        terminators: Vec<Option<Arc<Terminator>>>,
+        sockets: Vec<Bound>,
+    ) -> Result<(), StartError> {
         let (clock, timeouts) = (self.clock, self.timeouts);
-        let service = |listener: &Listener| {
-            let pool = Arc::clone(&pools[listener.pool]);
-            (listener.address, Arc::new(Service { pool, clock, timeouts }))
+        let service = |pool: &Arc<NamedPool<Target>>| {
+            Arc::new(Service { pool: Arc::clone(pool), clock, timeouts })
         };
-        listeners.iter().map(service).collect()
+        let services: Vec<_> = pools.iter().map(service).collect();
+        let front = |(listener, terminator): (&Listener, &Option<Arc<Terminator>>)| {
+            (listener.address, Arc::new(Front::new(listener, terminator.clone(), &services)))
+        };
+        let fronts = listeners.iter().zip(&terminators).map(front).collect();
+        self.listening.switch(fronts, sockets)?.log(NAME);
+        let named = self.listening.sockets().zip(terminators).filter_map(|(socket, terminator)| {
+            Some((socket.local_addr().ok()?.to_string(), terminator?))
+        });
+        self.certificates.keep(named.collect());
+        Ok(())
     }
 }
 
@@ -89,14 +106,14 @@ impl Running for Proxy {
         let before = self.pools.now();
         let renewal = Renewal::prepare(&before, &pools, self.clock, Target::new).await?;
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+        let terminators = front::load(&listeners, &self.certificates.terminators())?;
         let sockets = self.listening.bind(&addresses)?;
         keys::announce(NAME, renewal.made());
         let (pools, changed) = renewal.commit();
         self.timeouts = timeouts;
-        self.gate.set(max_connections);
-        let services = self.services(&listeners, &pools);
+        self.limits.set(max_connections);
+        self.switch(&listeners, &pools, terminators, sockets)?;
         self.pools.replace(pools);
-        self.listening.switch(services, sockets)?.log(NAME);
         Ok(changed.to_string())
     }
 

@@ -15,6 +15,7 @@
 //! | [`pools`] | resolved backends in an `equipoise_pool::Pool` |
 //! | [`connect`] | a connection to a backend, in a limited time |
 //! | [`listen`] | bound sockets, and what serves the connections that each accepts |
+//! | [`tls`] | TLS that ends at a listener: certificates that are read anew, and the handshake |
 //! | `handover` | one process takes the place of another, with its sockets |
 //! | [`shutdown`] | signals, connections in hand, and the wait for them |
 //! | [`clock`] | the one place that reads the time |
@@ -50,5 +51,6 @@ pub mod run;
 pub mod settings;
 pub mod shutdown;
 pub mod sticky;
+pub mod tls;
 
 pub use error::StartError;

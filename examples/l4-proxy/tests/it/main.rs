@@ -12,6 +12,10 @@ mod relay;
 mod reload;
 mod shutdown;
 mod sticky;
+mod tls_ended;
+mod tls_party;
+mod tls_reload;
+mod tls_routes;
 
 /// The program under test.
 const PROXY: &str = env!("CARGO_BIN_EXE_l4-proxy");

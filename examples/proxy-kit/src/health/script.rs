@@ -11,7 +11,7 @@ use crate::StartError;
 /// One step: exactly one of the four, and `within` beside one that expects something.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StepSection {
+pub(super) struct StepSection {
     send: Option<String>,
     expect: Option<String>,
     expect_prefix: Option<String>,

@@ -1,0 +1,85 @@
+//! A stream that remembers its first bytes: they say what a client speaks that does not speak TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// What is spoken in clear above TLS.
+pub type ServerStream = TlsStream<Opening>;
+
+/// A client's socket, and the first bytes that were read from it.
+#[derive(Debug)]
+pub struct Opening {
+    socket: TcpStream,
+    first: [u8; 8],
+    length: usize,
+}
+
+impl Opening {
+    pub(super) fn new(socket: TcpStream) -> Self {
+        Self { socket, first: [0; 8], length: 0 }
+    }
+
+    /// The socket itself.
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// Up to eight bytes.
+    pub(super) fn first(&self) -> &[u8] {
+        &self.first[..self.length]
+    }
+}
+
+impl AsyncRead for Opening {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.socket).poll_read(context, buffer);
+        let at = self.length;
+        if at < self.first.len() {
+            let new = &buffer.filled()[before..];
+            let taken = new.len().min(self.first.len() - at);
+            self.first[at..at + taken].copy_from_slice(&new[..taken]);
+            self.length += taken;
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Opening {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
