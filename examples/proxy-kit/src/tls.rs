@@ -20,3 +20,6 @@ pub use reload::Keeper;
 pub use settings::{ServerSection, ServerSettings};
 pub use stream::ServerStream;
 pub use terminator::{Counts, Terminator};
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use equipoise_tokio::probe::{Answer, ProbeError, Script, ScriptBuilder, Target, TlsClient, Unmet};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::support::{

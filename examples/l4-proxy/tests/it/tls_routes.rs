@@ -152,3 +152,17 @@ fn routes_that_are_wrong_are_refused() {
         assert_refused(PROXY, &["--check", "--config", file.path()], &[file.path(), named]);
     }
 }
+
+#[test]
+fn the_examples_of_the_page_are_good() {
+    let page = include_str!("../../../../docs/tls.md");
+    let blocks: Vec<_> = page.split("```toml\n").skip(1).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let mut text = block.split("```").next().unwrap().to_owned();
+        for pool in ["web", "shop", "shop-h2", "acme"] {
+            text += &format!("[pools.{pool}]\nbackends = [\"127.0.0.1:81\"]\n");
+        }
+        l4_proxy::check(&text).unwrap_or_else(|error| panic!("{error}"));
+    }
+}

@@ -15,7 +15,7 @@ pub(super) struct Certificates(ArcSwap<Table>);
 
 /// By name, in the order in which they are written: the first that the client can check is shown.
 #[derive(Debug)]
-struct Table {
+pub(super) struct Table {
     all: Vec<Arc<CertifiedKey>>,
     by_name: BTreeMap<String, Vec<Arc<CertifiedKey>>>,
 }
@@ -32,7 +32,7 @@ impl Certificates {
 }
 
 impl Table {
-    fn new(pairs: &[Pair]) -> Self {
+    pub(super) fn new(pairs: &[Pair]) -> Self {
         let mut by_name: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for pair in pairs {
             for name in &pair.names {
@@ -44,7 +44,7 @@ impl Table {
 
     /// Those for this very name; or for all names beside it; or, because a client that is shown another
     /// name can say so, and one that is shown nothing can't, all of them.
-    fn of(&self, name: Option<&str>) -> &[Arc<CertifiedKey>] {
+    pub(super) fn of(&self, name: Option<&str>) -> &[Arc<CertifiedKey>] {
         let by_name = |name: &str| self.by_name.get(name).map(Vec::as_slice);
         // RFC 9525, 6.3: the wildcard stands for one label.
         let wildcard = |name: &str| by_name(&format!("*.{}", name.split_once('.')?.1));
