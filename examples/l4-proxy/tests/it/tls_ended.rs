@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use proxy_lab::wait;
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-use crate::tls_party::{Authority, PairFiles, connect, get};
+use crate::tls_party::{Authority, PairFiles, connect, get, pair};
 use crate::{PROXY, SCRATCH};
 
 /// A proxy that ends TLS with these files; `tls` has more settings, and `more` more sections.
@@ -217,29 +218,26 @@ fn settings_and_files_that_are_wrong_are_refused() {
     let authority = Authority::new();
     let (a, b) = (authority.issue(&["a.example"]), authority.issue(&["b.example"]));
     let (files, other) = (a.files(), b.files());
-    let swapped = PairFiles { certificate: files.certificate.clone(), key: other.key.clone() };
+    let swapped = pair(&files.certificate, &other.key);
     let garbage = authority.issue(&["c.example"]).files();
     fs::write(&garbage.key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
         .unwrap();
-    let missing = PairFiles { certificate: "/no/such/chain.pem".into(), key: files.key.clone() };
-    let device = PairFiles { certificate: "/dev/zero".into(), key: files.key.clone() };
-    let reversed = PairFiles { certificate: files.key.clone(), key: files.certificate.clone() };
+    let missing = pair(Path::new("/no/such/chain.pem"), &files.key);
+    let device = pair(Path::new("/dev/zero"), &files.key);
+    let reversed = pair(&files.key, &files.certificate);
     let at = "listeners[0].tls.certificates";
     let good = files.toml();
     for (tls, named) in [
         ("certificates = []".to_owned(), format!("{at}: no certificate")),
         (String::new(), "missing field `certificates`".to_owned()),
-        (
-            format!("certificates = [{good}, {}]", missing.toml()),
-            format!("{at}[1]: /no/such/chain.pem: "),
-        ),
-        (format!("certificates = [{}]", device.toml()), format!("{at}[0]: /dev/zero: not a file")),
-        (format!("certificates = [{}]", swapped.toml()), "not the key of ".to_owned()),
+        (format!("certificates = [{good}, {}]", missing), format!("{at}[1]: /no/such/chain.pem: ")),
+        (format!("certificates = [{}]", device), format!("{at}[0]: /dev/zero: not a file")),
+        (format!("certificates = [{}]", swapped), "not the key of ".to_owned()),
         (
             format!("certificates = [{}]", garbage.toml()),
             "not a private key that can be used".to_owned(),
         ),
-        (format!("certificates = [{}]", reversed.toml()), "no certificate in it".to_owned()),
+        (format!("certificates = [{}]", reversed), "no certificate in it".to_owned()),
         (
             format!("certificates = [{good}], min_version = \"1.1\""),
             "listeners[0].tls.min_version: `1.1`: allowed are \"1.2\" and \"1.3\"".to_owned(),
@@ -261,6 +259,4 @@ fn settings_and_files_that_are_wrong_are_refused() {
         let file = ConfigFile::new(SCRATCH, "bad-tls", &text);
         assert_refused(PROXY, &["--check", "--config", file.path()], &[&named]);
     }
-    // These name files of others.
-    std::mem::forget((swapped, missing, device, reversed));
 }

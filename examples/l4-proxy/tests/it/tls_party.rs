@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -145,8 +145,13 @@ impl Issued {
 impl PairFiles {
     /// As a configuration names them.
     pub(crate) fn toml(&self) -> String {
-        format!("{{ certificate = {:?}, key = {:?} }}", self.certificate, self.key)
+        pair(&self.certificate, &self.key)
     }
+}
+
+/// Two files, as a configuration names them.
+pub(crate) fn pair(certificate: &Path, key: &Path) -> String {
+    format!("{{ certificate = {certificate:?}, key = {key:?} }}")
 }
 
 impl Drop for PairFiles {
