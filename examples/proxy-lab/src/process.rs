@@ -9,6 +9,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
+use crate::table::ConfigFile;
 use crate::wait;
 
 /// A running proxy. Killed when dropped.
@@ -19,6 +20,8 @@ pub struct Proxy {
     pub addresses: Vec<SocketAddr>,
     output: Lines,
     errors: Lines,
+    /// There as long as it runs.
+    config: Option<ConfigFile>,
 }
 
 /// Lines that a process has written so far.
@@ -43,7 +46,8 @@ impl Proxy {
             .expect("the proxy starts");
         let output = collect(child.stdout.take());
         let errors = collect(child.stderr.take());
-        let mut proxy = Self { child, addresses: Vec::new(), output, errors };
+        let config = None;
+        let mut proxy = Self { child, addresses: Vec::new(), output, errors, config };
         proxy.addresses = wait::for_some("the proxy to listen", || {
             if let Some(status) = proxy.child.try_wait().expect("a status") {
                 panic!("the proxy ended: {status}, {:?}", proxy.errors.lock());
@@ -52,6 +56,13 @@ impl Proxy {
                 proxy.output.lock().iter().filter_map(|line| listening(line)).collect();
             (addresses.len() == listeners).then_some(addresses)
         });
+        proxy
+    }
+
+    /// Starts it with this configuration, and keeps the file, which it may read again.
+    pub fn configured(program: &str, listeners: usize, config: ConfigFile) -> Self {
+        let mut proxy = Self::start(program, listeners, ["--config", config.path()]);
+        proxy.config = Some(config);
         proxy
     }
 
@@ -152,7 +163,8 @@ pub fn run<S: AsRef<OsStr>>(
         .spawn()
         .expect("the program starts");
     let (output, errors) = (collect(child.stdout.take()), collect(child.stderr.take()));
-    let mut running = Proxy { child, addresses: Vec::new(), output, errors };
+    let config = None;
+    let mut running = Proxy { child, addresses: Vec::new(), output, errors, config };
     let code = running.ended().code().expect("an exit code");
     // The readers may be a line behind: they are done when nobody else holds the lines.
     let text = |lines: &Lines| {

@@ -27,8 +27,7 @@ pub(crate) fn over(backend: &Backend, files: &[&PairFiles], tls: &str, more: &st
         pairs.join(", "),
         backend.address
     );
-    let file = ConfigFile::new(SCRATCH, "tls-ended", &config);
-    Proxy::start(PROXY, 1, ["--config", file.path()])
+    Proxy::configured(PROXY, 1, ConfigFile::new(SCRATCH, "tls-ended", &config))
 }
 
 /// Sends back whatever it gets, and ends when the other side has.
