@@ -11,6 +11,7 @@
 //! | [`probe`] | asks one backend once, and says in words what is wrong; [`Probe`](probe::Probe) is the trait for one of yours |
 //! | [`discovery`] | who the backends are, from a list, a file or DNS; [`Discover`](discovery::Discover) is the trait for a source of yours |
 //! | [`queue`] | requests that find every backend full wait in a [`WaitQueue`](queue::WaitQueue), first come first served |
+//! | `relay` | bytes between two connections, on Linux without entering user space; feature `relay` |
 //! | `sessions` | sessions that several balancers share through Redis or Valkey; feature `redis` |
 //!
 //! What a backend or a name server sends is read within bounds of size, and whoever waits for it sets
@@ -27,6 +28,7 @@
 //! | `grpc` | the probe of gRPC's health service |
 //! | `script` | the probe by a script: send these bytes, expect those |
 //! | `dns` | discovery by A, AAAA and SRV records |
+//! | `relay` | the relay of bytes between two connections |
 //! | `redis` | sessions that balancers share through Redis or Valkey |
 
 pub mod control;
@@ -41,6 +43,8 @@ pub mod discovery;
 mod excerpt;
 pub mod probe;
 pub mod queue;
+#[cfg(feature = "relay")]
+pub mod relay;
 #[cfg(feature = "redis")]
 pub mod sessions;
 

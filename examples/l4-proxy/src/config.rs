@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use equipoise_tokio::queue::QueueConfig;
+use equipoise_tokio::relay;
 use proxy_kit::admin::{AdminSection, AdminSettings};
 use proxy_kit::flags::Flags;
 use proxy_kit::health::HealthSection;
@@ -59,6 +60,8 @@ pub(crate) struct Timeouts {
     pub(crate) first_bytes: Duration,
     /// For a client's handshake, where TLS ends here.
     pub(crate) tls_handshake: Duration,
+    /// For what passes, and does not pass, between a client and its backend.
+    pub(crate) relay: relay::Limits,
     /// For open connections at shutdown.
     pub(crate) shutdown: Duration,
 }
@@ -67,7 +70,13 @@ impl Default for Timeouts {
     fn default() -> Self {
         let two = Duration::from_secs(2);
         let ten = Duration::from_secs(10);
-        Self { connect: two, first_bytes: two, tls_handshake: ten, shutdown: ten * 3 }
+        Self {
+            connect: two,
+            first_bytes: two,
+            tls_handshake: ten,
+            relay: relay::Limits::default(),
+            shutdown: ten * 3,
+        }
     }
 }
 
@@ -123,7 +132,15 @@ struct TimeoutSection {
     connect_ms: Option<u64>,
     first_bytes_ms: Option<u64>,
     tls_handshake_ms: Option<u64>,
+    idle_ms: Option<u64>,
+    half_closed_ms: Option<u64>,
+    connection_ms: Option<u64>,
     shutdown_ms: Option<u64>,
+}
+
+/// A limit that need not be.
+fn limit(field: &str, given: Option<u64>) -> Result<Option<Duration>, StartError> {
+    given.map(|ms| millis(field, Some(ms), Duration::ZERO)).transpose()
 }
 
 impl Settings {
@@ -189,6 +206,11 @@ impl Settings {
                 given.tls_handshake_ms,
                 default.tls_handshake,
             )?,
+            relay: relay::Limits {
+                idle: limit("timeouts.idle_ms", given.idle_ms)?,
+                half_closed: limit("timeouts.half_closed_ms", given.half_closed_ms)?,
+                total: limit("timeouts.connection_ms", given.connection_ms)?,
+            },
             shutdown: millis("timeouts.shutdown_ms", given.shutdown_ms, default.shutdown)?,
         };
         let max_connections = file.limits.max_connections.map(NonZeroUsize::get);

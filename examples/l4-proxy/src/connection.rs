@@ -6,20 +6,20 @@ use std::sync::Arc;
 use equipoise_core::{BackendId, Clock, Failure, HashKey, Outcome};
 use equipoise_hash::key::KeyKind;
 use equipoise_pool::{Lease, Request};
+use equipoise_tokio::relay::{ByCopy, Relay};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::connect::is_local;
 use proxy_kit::pools::NamedPool;
 use proxy_kit::sticky::Session;
+use proxy_kit::tls::ServerStream;
 use tokio::net::TcpStream;
 
 use crate::config::Timeouts;
 use crate::connection_log::ConnectionLog;
 use crate::first_bytes::FirstBytes;
 use crate::front::Client;
-use crate::relay::relay;
 use crate::seen::Seen;
 use crate::target::Target;
-use crate::terminated;
 
 /// What the connections of a pool share.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Service {
     pub(crate) pool: Arc<NamedPool<Target>>,
     pub(crate) clock: Monotonic,
     pub(crate) timeouts: Timeouts,
+    /// All pools share its pipes.
+    pub(crate) relay: Relay,
 }
 
 impl Service {
@@ -61,9 +63,12 @@ impl Service {
         // then stays, and who breaks off, does not, and would be known too late.
         lease.sample(self.clock.now(), Outcome::Success);
         let gone = lease.gone();
+        let (bytes, first) = (&log.bytes, first.bytes);
         let end = match client {
-            Client::Plain(client) => relay(client, first.bytes, backend, &log.bytes, gone).await,
-            Client::Tls(client) => terminated::relay(*client, backend, &log.bytes, gone).await,
+            Client::Plain(client) => self.relay.run(client, first, backend, bytes, gone).await,
+            Client::Tls(client) => {
+                self.relay.run(ended_here(*client), first, backend, bytes, gone).await
+            }
         };
         drop(lease);
         self.pool.freed();
@@ -138,4 +143,14 @@ impl Service {
             }
         }
     }
+}
+
+/// A client whose TLS ends here.
+///
+/// An end of the connection without TLS's own (`close_notify`) is a break: somebody in between may have
+/// cut it, RFC 8446, 6.1. The backend sees a reset, not the end of what the client had to say.
+fn ended_here(client: ServerStream) -> ByCopy<ServerStream> {
+    ByCopy::new(client, |client| {
+        let _ = client.get_ref().0.socket().set_zero_linger();
+    })
 }

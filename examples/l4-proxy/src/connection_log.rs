@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use equipoise_core::{Clock, Instant, PinOutcome};
+use equipoise_tokio::relay::Bytes;
 use proxy_kit::clock::Monotonic;
 use proxy_kit::log;
-
-use crate::relay::Bytes;
 
 /// What is known of a connection. It is written when this is dropped, so that a connection that
 /// shutdown cuts has its line too.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use equipoise_tokio::relay::End;
 use proxy_kit::StartError;
 use proxy_kit::listen::Serve;
 use proxy_kit::shutdown::Guard;
@@ -15,7 +16,6 @@ use crate::config::Listener;
 use crate::connection::Service;
 use crate::connection_log::ConnectionLog;
 use crate::first_bytes::FirstBytes;
-use crate::relay::End;
 use crate::routes::Routes;
 
 /// A client's connection.

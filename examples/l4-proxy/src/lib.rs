@@ -11,24 +11,18 @@
 //! | `first_bytes` | what a client says before it has a backend, when the key wants to know |
 //! | [`client_hello`] | whom the beginning of a TLS connection asks for |
 //! | `target` | a backend, and a way to reach its connections |
-//! | `relay` | bytes both ways, each direction ending by itself |
-//! | `terminated` | the same for a client whose TLS ends here |
-//! | `counted` | a stream that counts what is read from it, and remembers whether it broke |
 //! | `connection_log` | one line per connection |
 
 pub mod client_hello;
 mod config;
 mod connection;
 mod connection_log;
-mod counted;
 mod first_bytes;
 mod front;
-mod relay;
 mod routes;
 mod seen;
 mod start;
 mod target;
-mod terminated;
 
 use std::process::ExitCode;
 

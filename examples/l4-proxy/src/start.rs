@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use equipoise_tokio::relay::Relay;
 use proxy_kit::admin;
 use proxy_kit::clock::Monotonic;
 use proxy_kit::flags::Flags;
@@ -52,7 +53,9 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     let certificates = Arc::new(Keeper::default());
     tokio::spawn(Arc::clone(&certificates).run(NAME, shutdown.guard()));
     let (flags, limits) = (cli.flags, gate);
-    let mut proxy = Proxy { flags, clock, pools, limits, listening, certificates, timeouts, admin };
+    let relay = Relay::new(timeouts.relay);
+    let mut proxy =
+        Proxy { flags, clock, pools, limits, listening, certificates, timeouts, relay, admin };
     let pools = proxy.pools.now();
     proxy.switch(&listeners, &pools, terminators, sockets)?;
     until_replaced(NAME, signals, shutdown, proxy).await;
@@ -68,6 +71,7 @@ struct Proxy {
     listening: Listening<Front>,
     certificates: Arc<Keeper>,
     timeouts: Timeouts,
+    relay: Relay,
     /// Where operators are served.
     admin: Option<Arc<TcpListener>>,
 }
@@ -82,8 +86,9 @@ impl Proxy {
         sockets: Vec<Bound>,
     ) -> Result<(), StartError> {
         let (clock, timeouts) = (self.clock, self.timeouts);
+        let relay = self.relay.with_limits(timeouts.relay);
         let service = |pool: &Arc<NamedPool<Target>>| {
-            Arc::new(Service { pool: Arc::clone(pool), clock, timeouts })
+            Arc::new(Service { pool: Arc::clone(pool), clock, timeouts, relay: relay.clone() })
         };
         let services: Vec<_> = pools.iter().map(service).collect();
         let front = |(listener, terminator): (&Listener, &Option<Arc<Terminator>>)| {

@@ -1,0 +1,8 @@
+//! The relay, over real sockets.
+
+mod bulk;
+mod chunks;
+mod ends;
+mod fallback;
+mod limits;
+mod support;
