@@ -13,6 +13,7 @@
 //! | [`queue`] | requests that find every backend full wait in a [`WaitQueue`](queue::WaitQueue), first come first served |
 //! | `relay` | bytes between two connections, on Linux without entering user space; feature `relay` |
 //! | `sessions` | sessions that several balancers share through Redis or Valkey; feature `redis` |
+//! | `proxy_protocol` | who the client is, from one proxy to the next: the PROXY protocol; feature `proxy-protocol` |
 //!
 //! What a backend or a name server sends is read within bounds of size, and whoever waits for it sets
 //! a bound of time. Dropping a future ends what it does.
@@ -30,6 +31,7 @@
 //! | `dns` | discovery by A, AAAA and SRV records |
 //! | `relay` | the relay of bytes between two connections |
 //! | `redis` | sessions that balancers share through Redis or Valkey |
+//! | `proxy-protocol` | the PROXY protocol, versions 1 and 2, read and written |
 
 pub mod control;
 pub mod discovery;
@@ -42,6 +44,8 @@ pub mod discovery;
 ))]
 mod excerpt;
 pub mod probe;
+#[cfg(feature = "proxy-protocol")]
+pub mod proxy_protocol;
 pub mod queue;
 #[cfg(feature = "relay")]
 pub mod relay;

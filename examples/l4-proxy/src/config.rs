@@ -6,11 +6,13 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Parser;
+use equipoise_tokio::proxy_protocol::Receiver;
 use equipoise_tokio::queue::QueueConfig;
 use equipoise_tokio::relay;
 use proxy_kit::admin::{AdminSection, AdminSettings};
 use proxy_kit::flags::Flags;
 use proxy_kit::health::HealthSection;
+use proxy_kit::proxy_protocol::Receive;
 use proxy_kit::settings::{
     PoolSection, PoolSettings, listeners, listeners_from_flags, millis, pool_index,
 };
@@ -49,6 +51,8 @@ pub(crate) struct Listener {
     pub(crate) routes: Routes,
     /// How TLS ends here; without it, it passes through.
     pub(crate) tls: Option<ServerSettings>,
+    /// How the PROXY protocol is received, if it is.
+    pub(crate) receiver: Option<Receiver>,
 }
 
 /// How long to wait, for what.
@@ -60,6 +64,8 @@ pub(crate) struct Timeouts {
     pub(crate) first_bytes: Duration,
     /// For a client's handshake, where TLS ends here.
     pub(crate) tls_handshake: Duration,
+    /// For a client's preamble, where the listener takes the PROXY protocol.
+    pub(crate) proxy_protocol: Duration,
     /// For what passes, and does not pass, between a client and its backend.
     pub(crate) relay: relay::Limits,
     /// For open connections at shutdown.
@@ -74,6 +80,8 @@ impl Default for Timeouts {
             connect: two,
             first_bytes: two,
             tls_handshake: ten,
+            // A packet with the preamble may be lost, says the specification.
+            proxy_protocol: Duration::from_secs(3),
             relay: relay::Limits::default(),
             shutdown: ten * 3,
         }
@@ -124,6 +132,10 @@ struct ListenerSection {
     #[serde(default)]
     routes: Vec<RouteSection>,
     tls: Option<ServerSection>,
+    #[serde(default)]
+    proxy_protocol: Receive,
+    #[serde(default)]
+    trusted: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -135,6 +147,7 @@ struct TimeoutSection {
     idle_ms: Option<u64>,
     half_closed_ms: Option<u64>,
     connection_ms: Option<u64>,
+    proxy_protocol_ms: Option<u64>,
     shutdown_ms: Option<u64>,
 }
 
@@ -159,6 +172,7 @@ impl Settings {
             pool: 0,
             routes: Routes::default(),
             tls: None,
+            receiver: None,
         });
         Ok(Self {
             listeners: listeners.collect(),
@@ -183,15 +197,6 @@ impl Settings {
         let queue = file.limits.queue()?;
         pools.iter_mut().for_each(|pool| pool.set_queue(queue));
         let admin = AdminSettings::from_section(file.admin.as_ref())?;
-        let mut listeners = Vec::new();
-        for (index, (section, address)) in file.listeners.iter().zip(addresses).enumerate() {
-            let at = format!("listeners[{index}]");
-            let pool = pool_index(&format!("{at}.pool"), &section.pool, &pools)?;
-            let routes = Routes::new(&at, &section.routes, &pools)?;
-            let tls = section.tls.as_ref();
-            let tls = tls.map(|tls| ServerSettings::new(&format!("{at}.tls"), tls)).transpose()?;
-            listeners.push(Listener { address, pool, routes, tls });
-        }
         let default = Timeouts::default();
         let given = file.timeouts;
         let timeouts = Timeouts {
@@ -206,6 +211,11 @@ impl Settings {
                 given.tls_handshake_ms,
                 default.tls_handshake,
             )?,
+            proxy_protocol: millis(
+                "timeouts.proxy_protocol_ms",
+                given.proxy_protocol_ms,
+                default.proxy_protocol,
+            )?,
             relay: relay::Limits {
                 idle: limit("timeouts.idle_ms", given.idle_ms)?,
                 half_closed: limit("timeouts.half_closed_ms", given.half_closed_ms)?,
@@ -213,6 +223,17 @@ impl Settings {
             },
             shutdown: millis("timeouts.shutdown_ms", given.shutdown_ms, default.shutdown)?,
         };
+        let mut listeners = Vec::new();
+        for (index, (section, address)) in file.listeners.iter().zip(addresses).enumerate() {
+            let at = format!("listeners[{index}]");
+            let pool = pool_index(&format!("{at}.pool"), &section.pool, &pools)?;
+            let routes = Routes::new(&at, &section.routes, &pools)?;
+            let tls = section.tls.as_ref();
+            let tls = tls.map(|tls| ServerSettings::new(&format!("{at}.tls"), tls)).transpose()?;
+            let limit = timeouts.proxy_protocol;
+            let receiver = section.proxy_protocol.receiver(&at, &section.trusted, limit)?;
+            listeners.push(Listener { address, pool, routes, tls, receiver });
+        }
         let max_connections = file.limits.max_connections.map(NonZeroUsize::get);
         Ok(Self { listeners, pools, admin, timeouts, max_connections })
     }

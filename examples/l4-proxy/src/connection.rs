@@ -1,6 +1,6 @@
 //! One client: a backend that can be reached, then the relay.
 
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
 
 use equipoise_core::{BackendId, Clock, Failure, HashKey, Outcome};
@@ -8,16 +8,17 @@ use equipoise_hash::key::KeyKind;
 use equipoise_pool::{Lease, Request};
 use equipoise_tokio::relay::{ByCopy, Relay};
 use proxy_kit::clock::Monotonic;
-use proxy_kit::connect::is_local;
+use proxy_kit::connect::{Backend, is_local};
 use proxy_kit::pools::NamedPool;
 use proxy_kit::sticky::Session;
 use proxy_kit::tls::ServerStream;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::config::Timeouts;
 use crate::connection_log::ConnectionLog;
-use crate::first_bytes::FirstBytes;
-use crate::front::Client;
+use crate::front::{ClientStream, Opened};
 use crate::seen::Seen;
 use crate::target::Target;
 
@@ -32,24 +33,21 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Serves a connection to its end, after it has said `first`.
-    pub(crate) async fn serve(
-        &self,
-        client: Client,
-        from: SocketAddr,
-        first: FirstBytes,
-        log: &mut ConnectionLog,
-    ) {
-        let key = self.pool.key.as_ref().and_then(|key| {
-            let local = client.socket().local_addr().ok();
-            key.of(&Seen { client: from, local, sni: first.asked.sni.as_deref() })
-        });
+    /// Serves a connection to its end.
+    pub(crate) async fn serve(&self, client: Opened, log: &mut ConnectionLog) {
+        let Opened { stream, who, first } = client;
+        let sni = first.asked.sni.as_deref();
+        let seen = Seen { client: who.address, local: who.local, sni };
+        let key = self.pool.key.as_ref().and_then(|key| key.of(&seen));
+        let send = self.pool.send_proxy();
+        let preamble = send.map(|send| send.preamble(&who, sni)).unwrap_or_default();
         let place = match self.pool.admit() {
             Ok(place) => place,
             Err(refused) => return log.end(&refused),
         };
-        let mut session = self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(from)));
-        let reached = self.reach(key, session.as_mut(), log).await;
+        let mut session =
+            self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(who.address)));
+        let reached = self.reach(key, session.as_mut(), &preamble, log).await;
         let taken_by = reached.as_ref().ok().map(|(lease, _)| lease.id());
         log.pin = session.as_ref().and_then(|session| session.settle(taken_by));
         let (lease, backend) = match reached {
@@ -64,9 +62,11 @@ impl Service {
         lease.sample(self.clock.now(), Outcome::Success);
         let gone = lease.gone();
         let (bytes, first) = (&log.bytes, first.bytes);
-        let end = match client {
-            Client::Plain(client) => self.relay.run(client, first, backend, bytes, gone).await,
-            Client::Tls(client) => {
+        let end = match stream {
+            ClientStream::Plain(client) => {
+                self.relay.run(client, first, backend, bytes, gone).await
+            }
+            ClientStream::Tls(client) => {
                 self.relay.run(ended_here(*client), first, backend, bytes, gone).await
             }
         };
@@ -88,6 +88,7 @@ impl Service {
         &self,
         key: Option<HashKey>,
         mut session: Option<&mut Session<'_>>,
+        preamble: &[u8],
         log: &mut ConnectionLog,
     ) -> Result<(Lease<Target>, TcpStream), String> {
         let mut tried = Vec::new();
@@ -100,7 +101,7 @@ impl Service {
             }
             let lease = self.pick(key, session.as_deref_mut(), &tried).await?;
             log.attempt(lease.backend.name());
-            match lease.backend.connect(self.timeouts.connect).await {
+            match self.connect(&lease.backend, preamble).await {
                 Ok(stream) => return Ok((lease, stream)),
                 // Dropped without an opinion on the backend.
                 Err(error) if is_local(&error) => {
@@ -113,6 +114,15 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// Connects, and says who the client is.
+    async fn connect(&self, backend: &Backend, preamble: &[u8]) -> io::Result<TcpStream> {
+        let mut stream = backend.connect(self.timeouts.connect).await?;
+        if !preamble.is_empty() {
+            timeout(self.timeouts.connect, stream.write_all(preamble)).await??;
+        }
+        Ok(stream)
     }
 
     /// Picks a backend, when one is not full.

@@ -16,6 +16,8 @@ pub(crate) struct ConnectionLog {
     clock: Monotonic,
     since: Instant,
     client: SocketAddr,
+    /// The proxy in front, if one said who the client is.
+    via: Option<SocketAddr>,
     pool: String,
     backend: Option<String>,
     attempts: u32,
@@ -33,6 +35,7 @@ impl ConnectionLog {
             clock,
             since,
             client,
+            via: None,
             pool,
             backend: None,
             attempts: 0,
@@ -45,6 +48,13 @@ impl ConnectionLog {
     /// Another pool than that of the listener takes it.
     pub(crate) fn routed(&mut self, pool: &str) {
         pool.clone_into(&mut self.pool);
+    }
+
+    /// The client turns out to be another one, who came by a proxy.
+    pub(crate) fn client(&mut self, client: SocketAddr) {
+        if client != self.client {
+            self.via = Some(std::mem::replace(&mut self.client, client));
+        }
     }
 
     /// A backend is tried.
@@ -62,9 +72,10 @@ impl ConnectionLog {
 impl Drop for ConnectionLog {
     fn drop(&mut self) {
         let pin = self.pin.map(|pin| format!(" pin={}", pin.name())).unwrap_or_default();
+        let via = self.via.map(|via| format!(" via={via}")).unwrap_or_default();
         let duration = self.clock.now().since(self.since).as_secs_f64() * 1e3;
         log::line(format_args!(
-            "{} pool={} backend={} attempts={}{pin} sent={} received={} duration={duration:.1}ms end=\"{}\"",
+            "{}{via} pool={} backend={} attempts={}{pin} sent={} received={} duration={duration:.1}ms end=\"{}\"",
             self.client,
             self.pool,
             self.backend.as_deref().unwrap_or("-"),

@@ -25,13 +25,18 @@ pub(crate) struct FirstBytes {
 }
 
 impl FirstBytes {
-    /// Reads until there is a ClientHello, or can't be one: the client says something else, says
-    /// no more, or takes longer than `limit`.
+    /// Reads until there is a ClientHello, or can't be one: the client says something else, says no more,
+    /// or takes longer than `limit`. It begins with what was read already, `given`.
     ///
     /// # Errors
     /// The client's connection is broken.
-    pub(crate) async fn read(client: &mut TcpStream, limit: Duration) -> io::Result<Self> {
-        let mut first = Self { bytes: Vec::with_capacity(USUAL), asked: Asked::default() };
+    pub(crate) async fn read(
+        client: &mut TcpStream,
+        given: Vec<u8>,
+        limit: Duration,
+    ) -> io::Result<Self> {
+        let mut first = Self { bytes: given, asked: Asked::default() };
+        first.bytes.reserve(USUAL);
         // What was read before the time is over is in `first`, not in the future that is dropped.
         timeout(limit, first.read_hello(client)).await.unwrap_or(Ok(()))?;
         Ok(first)
@@ -39,20 +44,23 @@ impl FirstBytes {
 
     async fn read_hello(&mut self, client: &mut TcpStream) -> io::Result<()> {
         let mut hello = ClientHello::default();
+        let mut before = 0;
         loop {
-            let before = self.bytes.len();
+            if before < self.bytes.len() {
+                match hello.read(&self.bytes[before..]) {
+                    Progress::Incomplete => {}
+                    Progress::Hello(asked) => {
+                        self.asked = asked;
+                        return Ok(());
+                    }
+                    Progress::Other => return Ok(()),
+                }
+            }
+            before = self.bytes.len();
             // One read, straight into `bytes`: it is cancelled before it has read, or not at all.
             let room = (MAX - before) as u64;
             if client.take(room).read_buf(&mut self.bytes).await? == 0 {
                 return Ok(());
-            }
-            match hello.read(&self.bytes[before..]) {
-                Progress::Incomplete => {}
-                Progress::Hello(asked) => {
-                    self.asked = asked;
-                    return Ok(());
-                }
-                Progress::Other => return Ok(()),
             }
         }
     }

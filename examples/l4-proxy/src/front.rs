@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use equipoise_tokio::proxy_protocol::{Preamble, Receiver};
 use equipoise_tokio::relay::End;
 use proxy_kit::StartError;
 use proxy_kit::listen::Serve;
+use proxy_kit::proxy_protocol::Client;
 use proxy_kit::shutdown::Guard;
 use proxy_kit::tls::{ServerStream, Terminator};
 use tokio::net::TcpStream;
@@ -18,21 +20,20 @@ use crate::connection_log::ConnectionLog;
 use crate::first_bytes::FirstBytes;
 use crate::routes::Routes;
 
+/// A client's connection, who it is, and what it has said first.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) stream: ClientStream,
+    pub(crate) who: Client,
+    pub(crate) first: FirstBytes,
+}
+
 /// A client's connection.
 #[derive(Debug)]
-pub(crate) enum Client {
+pub(crate) enum ClientStream {
     Plain(TcpStream),
     /// One whose TLS ends here.
     Tls(Box<ServerStream>),
-}
-
-impl Client {
-    pub(crate) fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Plain(socket) => socket,
-            Self::Tls(stream) => stream.get_ref().0.socket(),
-        }
-    }
 }
 
 /// What the connections of a listener share.
@@ -44,6 +45,8 @@ pub(crate) struct Front {
     default: usize,
     routes: Routes,
     terminator: Option<Arc<Terminator>>,
+    /// How the PROXY protocol is received, if it is.
+    receiver: Option<Receiver>,
 }
 
 /// Reads the certificates of all listeners, in their order. Who has the settings of one of `before` is that
@@ -85,45 +88,61 @@ impl Front {
         terminator: Option<Arc<Terminator>>,
         services: &[Arc<Service>],
     ) -> Self {
-        let routes = listener.routes.clone();
-        Self { services: services.to_vec(), default: listener.pool, routes, terminator }
+        let (routes, receiver) = (listener.routes.clone(), listener.receiver.clone());
+        Self { services: services.to_vec(), default: listener.pool, routes, terminator, receiver }
     }
 
     /// Serves a connection to its end.
     async fn serve_connection(&self, client: TcpStream, from: SocketAddr) {
         let service = &self.services[self.default];
         let mut log = ConnectionLog::new(service.clock, from, &service.pool.name);
-        let (client, first) = match self.open(client).await {
+        let opened = match self.open(client, from, &mut log).await {
             Ok(opened) => opened,
             Err(why) => return log.end(&why),
         };
-        let routed = self.routes.pool(&first.asked).map(|index| &self.services[index]);
+        let routed = self.routes.pool(&opened.first.asked).map(|index| &self.services[index]);
         if let Some(service) = routed {
             log.routed(&service.pool.name);
         }
-        routed.unwrap_or(service).serve(client, from, first, &mut log).await;
+        routed.unwrap_or(service).serve(opened, &mut log).await;
     }
 
-    /// The handshake, or what the client says first where somebody wants to know it.
-    async fn open(&self, mut client: TcpStream) -> Result<(Client, FirstBytes), String> {
+    /// The preamble of the PROXY protocol, then the handshake, or what the client says first where somebody
+    /// wants to know it. To all that follows the client is the one that the preamble names.
+    async fn open(
+        &self,
+        mut client: TcpStream,
+        from: SocketAddr,
+        log: &mut ConnectionLog,
+    ) -> Result<Opened, String> {
         let service = &self.services[self.default];
         let timeouts = service.timeouts;
+        let Preamble { header, rest } = match &self.receiver {
+            Some(receiver) => {
+                let preamble = receiver.read(&mut client, from.ip()).await;
+                preamble.map_err(|refused| refused.to_string())?
+            }
+            None => Preamble::default(),
+        };
+        let who = Client::new(from, client.local_addr().ok(), header);
+        log.client(who.address);
         if let Some(terminator) = &self.terminator {
-            let stream = terminator.accept(client, timeouts.tls_handshake).await;
+            let stream = terminator.accept(client, rest, timeouts.tls_handshake).await;
             let stream = stream.map_err(|error| error.to_string())?;
             let (_, session) = stream.get_ref();
             let asked = Asked {
                 sni: session.server_name().map(str::to_owned),
                 alpn: session.alpn_protocol().map(<[u8]>::to_vec).into_iter().collect(),
             };
-            return Ok((Client::Tls(Box::new(stream)), FirstBytes { bytes: Vec::new(), asked }));
+            let first = FirstBytes { bytes: Vec::new(), asked };
+            return Ok(Opened { stream: ClientStream::Tls(Box::new(stream)), who, first });
         }
         let first = if self.routes.is_empty() && !service.looks_at_sni() {
-            Ok(FirstBytes::default())
+            Ok(FirstBytes { bytes: rest, asked: Asked::default() })
         } else {
-            FirstBytes::read(&mut client, timeouts.first_bytes).await
+            FirstBytes::read(&mut client, rest, timeouts.first_bytes).await
         };
         let first = first.map_err(|_| End::BrokenByClient.to_string())?;
-        Ok((Client::Plain(client), first))
+        Ok(Opened { stream: ClientStream::Plain(client), who, first })
     }
 }

@@ -138,6 +138,10 @@ impl Settings {
     fn check(file: File) -> Result<Self, StartError> {
         let listeners = listeners(file.listeners.iter().map(|listener| listener.address.as_str()))?;
         let pools = PoolSettings::all(file.pools, &file.health, SIGHT)?;
+        if let Some(pool) = pools.iter().find(|pool| pool.send_proxy().is_some()) {
+            let field = format!("pools.{}.send_proxy", pool.name());
+            return Err(StartError::new(field, "this proxy does not send the PROXY protocol"));
+        }
         let admin = AdminSettings::from_section(file.admin.as_ref())?;
         let routes = match (file.routes.len(), pools.len()) {
             (0, 1) => Routes::all_to_the_first(),

@@ -47,6 +47,7 @@ pub mod listen;
 pub mod log;
 pub mod observer;
 pub mod pools;
+pub mod proxy_protocol;
 pub mod run;
 pub mod settings;
 pub mod shutdown;

@@ -31,6 +31,7 @@ use crate::clock::Monotonic;
 use crate::connect::Backend;
 use crate::keys::PoolKey;
 use crate::observer::{Connections, HealthLog};
+use crate::proxy_protocol::SendProxy;
 use crate::settings::PoolSettings;
 use crate::sticky::{Memory, Sticky};
 
@@ -182,6 +183,11 @@ impl<B: Connections> NamedPool<B> {
     /// The pool. All workers pick through it, so that round robin alternates over all of them.
     pub fn pool(&self) -> &Pool<B, BoxPolicy> {
         self.control.pool()
+    }
+
+    /// What a backend is told of a client first, if it is.
+    pub const fn send_proxy(&self) -> Option<SendProxy> {
+        self.settings.send_proxy()
     }
 
     /// A request has come, of which so and so many may be tried again.

@@ -16,6 +16,7 @@ use crate::discover::{DiscoverSection, Discovery};
 use crate::flags::{Flags, parse_listen};
 use crate::health::{HealthSection, HealthSettings};
 use crate::keys::{KeySettings, Secret, Sight, Written};
+use crate::proxy_protocol::SendProxy;
 use crate::sticky::{StickySection, StickySettings};
 
 /// `[pools.NAME]`, as it is written.
@@ -38,6 +39,8 @@ pub struct PoolSection {
     pub health: Option<HealthSection>,
     /// How a session's requests are kept together.
     pub sticky: Option<StickySection>,
+    /// What a backend is told of the client first.
+    pub send_proxy: Option<SendProxy>,
 }
 
 /// A pool with a good name, and at least one backend, all of them different, or a place to find
@@ -53,6 +56,7 @@ pub struct PoolSettings {
     health: HealthSettings,
     sticky: Option<StickySettings>,
     queue: Option<QueueConfig>,
+    send_proxy: Option<SendProxy>,
     written: Section,
 }
 
@@ -101,7 +105,16 @@ impl PoolSettings {
             let wrong = "a name has letters, digits, `-` and `_` only";
             return Err(StartError::new(format!("pools.{name}"), wrong));
         }
-        let PoolSection { policy, key, secret, backends, discover, health: own, sticky } = section;
+        let PoolSection {
+            policy,
+            key,
+            secret,
+            backends,
+            discover,
+            health: own,
+            sticky,
+            send_proxy,
+        } = section;
         let written = Written { section: Some(name), key, secret };
         let key = written.check(policy, sight)?;
         let health = match own {
@@ -115,10 +128,20 @@ impl PoolSettings {
         let sticky = sticky.transpose()?;
         let field = format!("pools.{name}.backends");
         let name = name.to_owned();
-        let written = Section::default();
-        let queue = None;
-        let this =
-            Self { name, field, policy, key, backends, discovery, health, sticky, queue, written };
+        let (queue, written) = (None, Section::default());
+        let this = Self {
+            name,
+            field,
+            policy,
+            key,
+            backends,
+            discovery,
+            health,
+            sticky,
+            queue,
+            send_proxy,
+            written,
+        };
         this.with_good_backends()
     }
 
@@ -182,10 +205,20 @@ impl PoolSettings {
         let backends = flags.backend.clone();
         let (discovery, health) = (None, HealthSettings::default());
         let sticky = flags.sticky.as_ref().map(|mode| mode.settings(sight)).transpose()?;
-        let written = Section::default();
-        let queue = None;
-        let this =
-            Self { name, field, policy, key, backends, discovery, health, sticky, queue, written };
+        let (queue, send_proxy, written) = (None, None, Section::default());
+        let this = Self {
+            name,
+            field,
+            policy,
+            key,
+            backends,
+            discovery,
+            health,
+            sticky,
+            queue,
+            send_proxy,
+            written,
+        };
         this.with_good_backends()
     }
 
@@ -250,6 +283,11 @@ impl PoolSettings {
     /// How a session's requests are kept together, if they are.
     pub const fn sticky(&self) -> Option<&StickySettings> {
         self.sticky.as_ref()
+    }
+
+    /// What a backend is told of the client first, if it is.
+    pub const fn send_proxy(&self) -> Option<SendProxy> {
+        self.send_proxy
     }
 
     /// Where its backends come from, if they are not listed.

@@ -15,13 +15,15 @@ pub type ServerStream = TlsStream<Opening>;
 #[derive(Debug)]
 pub struct Opening {
     socket: TcpStream,
+    /// What was read from it before.
+    given: io::Cursor<Vec<u8>>,
     first: [u8; 8],
     length: usize,
 }
 
 impl Opening {
-    pub(super) fn new(socket: TcpStream) -> Self {
-        Self { socket, first: [0; 8], length: 0 }
+    pub(super) fn new(socket: TcpStream, given: Vec<u8>) -> Self {
+        Self { socket, given: io::Cursor::new(given), first: [0; 8], length: 0 }
     }
 
     /// The socket itself.
@@ -42,7 +44,11 @@ impl AsyncRead for Opening {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.socket).poll_read(context, buffer);
+        let polled = if self.given.position() < self.given.get_ref().len() as u64 {
+            Pin::new(&mut self.given).poll_read(context, buffer)
+        } else {
+            Pin::new(&mut self.socket).poll_read(context, buffer)
+        };
         let at = self.length;
         if at < self.first.len() {
             let new = &buffer.filled()[before..];

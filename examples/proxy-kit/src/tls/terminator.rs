@@ -84,17 +84,18 @@ impl Terminator {
         &self.settings
     }
 
-    /// Shakes hands with a client, within `limit`.
+    /// Shakes hands with a client, of which `given` was read already, within `limit`.
     ///
     /// # Errors
     /// Why not; it is counted, too.
     pub async fn accept(
         &self,
         client: TcpStream,
+        given: Vec<u8>,
         limit: Duration,
     ) -> Result<ServerStream, HandshakeError> {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
-        let handshake = acceptor.accept(Opening::new(client)).into_fallible();
+        let handshake = acceptor.accept(Opening::new(client, given)).into_fallible();
         let error = match timeout(limit, handshake).await {
             Ok(Ok(stream)) => {
                 self.complete.fetch_add(1, Relaxed);
