@@ -8,6 +8,7 @@ mod health;
 mod keys;
 mod lab;
 mod limits;
+mod proxy_protocol;
 mod relay;
 mod reload;
 mod shutdown;
