@@ -1,13 +1,15 @@
 //! The PROXY protocol, from the client's side and to a backend.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use proxy_lab::backend::{Backend, free_address};
 use proxy_lab::client::Connection;
+use proxy_lab::fleet::is_installed;
 use proxy_lab::process::Proxy;
 use proxy_lab::table::{ConfigFile, assert_refused};
+use proxy_lab::wait;
 
 use crate::{PROXY, SCRATCH};
 
@@ -146,34 +148,25 @@ impl Drop for HaProxy {
     }
 }
 
-/// HAProxy in front of a server, both with these options; none where it is not installed.
-fn haproxy(address: &str, accept: &str, server: &str) -> Option<HaProxy> {
+/// HAProxy in front of a server, with these options on both sides.
+fn haproxy(address: &str, accept: &str, server: &str) -> HaProxy {
     let text = format!(
         "defaults\n mode tcp\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n\
          listen a\n bind {address} {accept}\n server a {server}\n"
     );
     let file = ConfigFile::new(SCRATCH, "haproxy", &text);
-    let started =
-        Command::new("haproxy").args(["-db", "-f", file.path()]).stdin(Stdio::null()).spawn();
-    let Ok(child) = started else {
-        eprintln!("skipped: haproxy is not installed");
-        return None;
-    };
-    let haproxy = HaProxy(child);
-    let address: SocketAddr = address.parse().unwrap();
-    let reached = (0..2000).any(|_| {
-        std::thread::yield_now();
-        TcpStream::connect_timeout(&address, proxy_lab::LIMIT).is_ok() || {
-            let _ = std::io::stderr().flush();
-            std::process::Command::new("sleep").arg("0.01").status().is_err()
-        }
-    });
-    assert!(reached, "HAProxy does not listen on {address}");
-    Some(haproxy)
+    let mut command = Command::new("haproxy");
+    command.args(["-db", "-f", file.path()]).stdin(Stdio::null());
+    let haproxy = HaProxy(command.spawn().unwrap());
+    wait::until("HAProxy listens", || TcpStream::connect(address).is_ok());
+    haproxy
 }
 
 #[test]
 fn haproxy_understands_us_and_we_understand_it() {
+    if !is_installed("haproxy") {
+        return;
+    }
     let backend = echo();
     for (send, version) in
         [("v1", "send-proxy"), ("v2-crc32c", "send-proxy-v2 proxy-v2-options crc32c")]
@@ -183,7 +176,7 @@ fn haproxy_understands_us_and_we_understand_it() {
         let last = start(&receives, "send_proxy = \"v1\"", &backend.address);
         let address = free_address();
         let server = format!("{} {version}", last.address());
-        let Some(_haproxy) = haproxy(&address, "accept-proxy", &server) else { return };
+        let _haproxy = haproxy(&address, "accept-proxy", &server);
         let first = start(&receives, &format!("send_proxy = \"{send}\""), &address);
         let sent = format!("{LINE}hello");
         assert_eq!(ask(first.address(), &sent), sent.as_bytes(), "{send}");
