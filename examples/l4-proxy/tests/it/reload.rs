@@ -155,6 +155,9 @@ fn no_connection_is_lost_to_reloads_under_load() {
         done.store(true, Relaxed);
     });
     assert!(served.load(Relaxed) > 20, "{served:?}");
+    wait::until("all connections to have ended well", || {
+        proxy.times_logged("end=\"closed\"") >= served.load(Relaxed)
+    });
     assert_eq!(proxy.times_logged("end=\"closed\""), proxy.times_logged(" duration="));
     assert_eq!(proxy.errors(), Vec::<String>::new());
 }
