@@ -14,6 +14,7 @@
 //! | `relay` | bytes between two connections, on Linux without entering user space; feature `relay` |
 //! | `sessions` | sessions that several balancers share through Redis or Valkey; feature `redis` |
 //! | `proxy_protocol` | who the client is, from one proxy to the next: the PROXY protocol; feature `proxy-protocol` |
+//! | `udp` | UDP clients, each with a backend until it falls silent; feature `udp` |
 //!
 //! What a backend or a name server sends is read within bounds of size, and whoever waits for it sets
 //! a bound of time. Dropping a future ends what it does.
@@ -32,6 +33,7 @@
 //! | `relay` | the relay of bytes between two connections |
 //! | `redis` | sessions that balancers share through Redis or Valkey |
 //! | `proxy-protocol` | the PROXY protocol, versions 1 and 2, read and written |
+//! | `udp` | sessions of UDP clients |
 
 pub mod control;
 pub mod discovery;
@@ -51,6 +53,8 @@ pub mod queue;
 pub mod relay;
 #[cfg(feature = "redis")]
 pub mod sessions;
+#[cfg(feature = "udp")]
+pub mod udp;
 
 /// The code of the README runs.
 #[cfg(all(doctest, feature = "http"))]

@@ -1,0 +1,215 @@
+//! The socket that clients send to, and the table of their sessions.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use equipoise_core::BackendId;
+use parking_lot::Mutex;
+use tokio::net::UdpSocket;
+use tokio::time::{Duration, Instant, sleep};
+
+use super::batch;
+use super::config::{Counters, Dropped, UdpConfig};
+use super::session::{Sent, Serve, Session, Task};
+
+/// Serves the clients of one socket.
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use std::sync::Arc;
+/// use equipoise_core::BackendId;
+/// use equipoise_tokio::udp::{Counters, End, Held, Listener, Serve, Traffic, UdpConfig, connect};
+/// use tokio::net::UdpSocket;
+///
+/// /// All clients go to one backend.
+/// struct One(SocketAddr);
+/// struct Nothing;
+///
+/// impl Serve for One {
+///     type Held = Nothing;
+///     async fn open(
+///         &self, _: SocketAddr, _: SocketAddr, _: Option<BackendId>,
+///     ) -> Option<(UdpSocket, Nothing)> {
+///         Some((connect(self.0).await.ok()?, Nothing))
+///     }
+/// }
+///
+/// impl Held for Nothing {
+///     fn backend(&self) -> BackendId { BackendId::new(1) }
+///     async fn gone(&self) { std::future::pending().await }
+///     fn end(self, _: End, _: &Traffic) {}
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let backend = UdpSocket::bind("127.0.0.1:0").await?;
+/// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+/// let (address, serve) = (socket.local_addr()?, Arc::new(One(backend.local_addr()?)));
+/// let counters = Arc::new(Counters::default());
+/// let listener = Listener::new(Arc::new(socket), serve, UdpConfig::default(), counters)?;
+/// let task = tokio::spawn(listener.run(std::future::pending()));
+///
+/// let client = UdpSocket::bind("127.0.0.1:0").await?;
+/// client.send_to(b"ping", address).await?;
+/// let mut buffer = [0; 16];
+/// let (len, session) = backend.recv_from(&mut buffer).await?;
+/// backend.send_to(&buffer[..len], session).await?;
+/// assert_eq!(client.recv_from(&mut buffer).await?, (4, address));
+/// # task.abort();
+/// # Ok(())
+/// # }
+/// ```
+pub struct Listener<S>(Arc<Shared<S>>);
+
+/// What the listener and the tasks of its sessions share.
+pub(super) struct Shared<S> {
+    pub(super) socket: Arc<UdpSocket>,
+    pub(super) local: SocketAddr,
+    pub(super) serve: Arc<S>,
+    pub(super) config: UdpConfig,
+    pub(super) counters: Arc<Counters>,
+    pub(super) since: Instant,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    sessions: HashMap<SocketAddr, Arc<Session>>,
+    /// Whom a backend has just refused, and when: the next session goes elsewhere.
+    refused: HashMap<SocketAddr, (BackendId, Instant)>,
+}
+
+impl<S: Serve> Listener<S> {
+    /// Serves the clients that send to this socket.
+    ///
+    /// # Errors
+    /// The system does not say where the socket is bound.
+    pub fn new(
+        socket: Arc<UdpSocket>,
+        serve: Arc<S>,
+        config: UdpConfig,
+        counters: Arc<Counters>,
+    ) -> io::Result<Self> {
+        let (local, since) = (socket.local_addr()?, Instant::now());
+        let table = Mutex::default();
+        Ok(Self(Arc::new(Shared { socket, local, serve, config, counters, since, table })))
+    }
+
+    /// Serves until `stop`; then its sessions end. An error of the socket is not the end: it goes on
+    /// after a pause.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            () = Shared::receive(&self.0) => {}
+            () = stop => {}
+        }
+        // When the task is aborted instead, this is done by `drop`.
+    }
+}
+
+impl<S> Drop for Listener<S> {
+    fn drop(&mut self) {
+        self.0.table.lock().sessions.values().for_each(|session| session.stop());
+    }
+}
+
+impl<S> fmt::Debug for Listener<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { local, config, counters, .. } = &*self.0;
+        let mut f = f.debug_struct("Listener");
+        f.field("local", local).field("config", config).field("counters", counters);
+        f.finish_non_exhaustive()
+    }
+}
+
+impl<S> Shared<S> {
+    /// Milliseconds since the listener began.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A backend refuses a client.
+    pub(super) fn refused_by(&self, client: SocketAddr, backend: BackendId) {
+        let (mut table, now) = (self.table.lock(), Instant::now());
+        if table.refused.len() >= self.config.max_sessions {
+            let idle = self.config.idle;
+            table.refused.retain(|_, (_, at)| now.duration_since(*at) < idle);
+        }
+        // One that does not fit may try the same backend again.
+        if table.refused.len() < self.config.max_sessions {
+            table.refused.insert(client, (backend, now));
+        }
+    }
+
+    /// Takes a session out, if it is still the client's.
+    pub(super) fn forget(&self, client: SocketAddr, session: &Arc<Session>) {
+        let mut table = self.table.lock();
+        if let Entry::Occupied(entry) = table.sessions.entry(client)
+            && Arc::ptr_eq(entry.get(), session)
+        {
+            entry.remove();
+        }
+    }
+}
+
+impl<S: Serve> Shared<S> {
+    async fn receive(self: &Arc<Self>) {
+        loop {
+            let read = match self.socket.readable().await {
+                Ok(()) => self.receive_batch(),
+                Err(error) => Err(error),
+            };
+            match read {
+                // Sessions that are new get their turn before there is more for them.
+                Ok(()) => tokio::task::yield_now().await,
+                Err(_) => sleep(Duration::from_millis(1)).await,
+            }
+        }
+    }
+
+    fn receive_batch(self: &Arc<Self>) -> io::Result<()> {
+        batch::with(|batch| {
+            let (count, _) = batch.read(&self.socket, self.local.is_ipv4())?;
+            let now = self.now();
+            let mut table = self.table.lock();
+            for index in 0..count {
+                let (datagram, client) = batch.get(index);
+                self.receive_one(&mut table, client, datagram, now);
+            }
+            Ok(())
+        })
+    }
+
+    fn receive_one(
+        self: &Arc<Self>,
+        table: &mut Table,
+        client: SocketAddr,
+        datagram: &[u8],
+        now: u64,
+    ) {
+        let mut avoid = None;
+        if let Some(session) = table.sessions.get(&client) {
+            match session.send(datagram, now) {
+                Sent::Done => return,
+                // This datagram is not lost: it goes to another backend.
+                Sent::Refused(backend) => avoid = Some(backend),
+            }
+            table.sessions.remove(&client);
+        }
+        if !self.counters.enter(self.config.max_sessions) {
+            return self.counters.drop_some(Dropped::Full, 1);
+        }
+        let remembered = table.refused.remove(&client);
+        let avoid = avoid.or_else(|| {
+            let (backend, at) = remembered?;
+            (at.elapsed() < self.config.idle).then_some(backend)
+        });
+        let session = Arc::new(Session::new(Arc::clone(&self.counters), now));
+        session.send(datagram, now);
+        table.sessions.insert(client, Arc::clone(&session));
+        tokio::spawn(Task { shared: Arc::clone(self), session, client, avoid }.run());
+    }
+}
