@@ -66,7 +66,8 @@ async fn a_pipe_that_was_cut_is_not_used_again() {
     let mut heard = vec![0; 1 << 20];
     let (sent, read) =
         tokio::join!(client.write_all(&[0; 1 << 20]), backend.read_exact(&mut heard));
-    (sent.unwrap(), read.unwrap());
+    sent.unwrap();
+    read.unwrap();
     assert!(heard.iter().all(|byte| *byte == 0));
     assert!(relay.usage().spliced > 0);
     // It waits, and so holds no pipe.
