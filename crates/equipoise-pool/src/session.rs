@@ -95,6 +95,7 @@ fn compose<B, S: Sessions>(
     // Another request of the session was quicker: to follow it is right, and once is enough.
     match pick(&request.pinned_to(winner)) {
         Ok(followed) if followed.id() == winner => Ok((followed, PinOutcome::Hit)),
+        Err(refused @ PickError::Pinned(_)) => Err(refused),
         _ => Ok((lease.visiting(), PinOutcome::Held)),
     }
 }

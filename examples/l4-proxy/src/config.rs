@@ -14,7 +14,8 @@ use proxy_kit::flags::Flags;
 use proxy_kit::health::HealthSection;
 use proxy_kit::proxy_protocol::Receive;
 use proxy_kit::settings::{
-    PoolSection, PoolSettings, listeners, listeners_from_flags, millis, pool_index,
+    PoolSection, PoolSettings, listen_addresses, listeners, listeners_from_flags, millis,
+    pool_index,
 };
 use proxy_kit::tls::{ServerSection, ServerSettings};
 use proxy_kit::{StartError, file};
@@ -22,6 +23,7 @@ use serde::Deserialize;
 
 use crate::routes::{RouteSection, Routes};
 use crate::seen::SIGHT;
+use crate::udp_listener::{UdpListener, UdpSection};
 
 /// A TCP proxy.
 #[derive(Debug, Parser)]
@@ -35,6 +37,7 @@ pub(crate) struct Cli {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) listeners: Vec<Listener>,
+    pub(crate) udp: Vec<UdpListener>,
     pub(crate) pools: Vec<PoolSettings>,
     pub(crate) admin: Option<AdminSettings>,
     pub(crate) timeouts: Timeouts,
@@ -96,6 +99,8 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 struct File {
     #[serde(default)]
     listeners: Vec<ListenerSection>,
+    #[serde(default)]
+    udp: Vec<UdpSection>,
     #[serde(default)]
     pools: BTreeMap<String, PoolSection>,
     #[serde(default)]
@@ -176,6 +181,7 @@ impl Settings {
         });
         Ok(Self {
             listeners: listeners.collect(),
+            udp: Vec::new(),
             pools: vec![PoolSettings::from_flags(flags, SIGHT)?],
             admin: AdminSettings::from_flags(flags)?,
             timeouts: Timeouts::default(),
@@ -192,7 +198,12 @@ impl Settings {
     }
 
     fn check(file: File) -> Result<Self, StartError> {
-        let addresses = listeners(file.listeners.iter().map(|listener| listener.address.as_str()))?;
+        let addresses = file.listeners.iter().map(|listener| listener.address.as_str());
+        // Either will do.
+        let addresses = match file.udp.is_empty() {
+            true => listeners(addresses)?,
+            false => listen_addresses("listeners", addresses)?,
+        };
         let mut pools = PoolSettings::all(file.pools, &file.health, SIGHT)?;
         let queue = file.limits.queue()?;
         pools.iter_mut().for_each(|pool| pool.set_queue(queue));
@@ -235,6 +246,7 @@ impl Settings {
             listeners.push(Listener { address, pool, routes, tls, receiver });
         }
         let max_connections = file.limits.max_connections.map(NonZeroUsize::get);
-        Ok(Self { listeners, pools, admin, timeouts, max_connections })
+        let udp = UdpListener::all(&file.udp, &pools)?;
+        Ok(Self { listeners, udp, pools, admin, timeouts, max_connections })
     }
 }

@@ -126,7 +126,7 @@ impl Service {
     }
 
     /// Picks a backend, when one is not full.
-    async fn pick(
+    pub(crate) async fn pick(
         &self,
         key: Option<HashKey>,
         mut session: Option<&mut Session<'_>>,

@@ -24,6 +24,8 @@ pub(crate) struct ConnectionLog {
     /// What came of its session.
     pub(crate) pin: Option<PinOutcome>,
     pub(crate) bytes: Bytes,
+    /// Of UDP: how many the client sent, and how many it got.
+    pub(crate) datagrams: Option<(u64, u64)>,
     end: String,
 }
 
@@ -41,6 +43,7 @@ impl ConnectionLog {
             attempts: 0,
             pin: None,
             bytes: Bytes::default(),
+            datagrams: None,
             end,
         }
     }
@@ -73,9 +76,12 @@ impl Drop for ConnectionLog {
     fn drop(&mut self) {
         let pin = self.pin.map(|pin| format!(" pin={}", pin.name())).unwrap_or_default();
         let via = self.via.map(|via| format!(" via={via}")).unwrap_or_default();
+        let datagrams =
+            self.datagrams.map(|(sent, received)| format!(" datagrams={sent}/{received}"));
+        let datagrams = datagrams.unwrap_or_default();
         let duration = self.clock.now().since(self.since).as_secs_f64() * 1e3;
         log::line(format_args!(
-            "{}{via} pool={} backend={} attempts={}{pin} sent={} received={} duration={duration:.1}ms end=\"{}\"",
+            "{}{via} pool={} backend={} attempts={}{pin} sent={} received={}{datagrams} duration={duration:.1}ms end=\"{}\"",
             self.client,
             self.pool,
             self.backend.as_deref().unwrap_or("-"),

@@ -7,6 +7,8 @@
 //! | `front` | what comes before there is a pool: the handshake, or the ClientHello, and the route |
 //! | `routes` | which pool takes which host and protocol |
 //! | `connection` | one client: a backend that can be reached, then the relay |
+//! | `udp_listener` | `[[udp]]`, as it is written and checked |
+//! | `datagrams` | UDP: a backend for each client, as TCP has for each connection |
 //! | `seen` | what a pool's key may be made from |
 //! | `first_bytes` | what a client says before it has a backend, when the key wants to know |
 //! | [`client_hello`] | whom the beginning of a TLS connection asks for |
@@ -17,12 +19,14 @@ pub mod client_hello;
 mod config;
 mod connection;
 mod connection_log;
+mod datagrams;
 mod first_bytes;
 mod front;
 mod routes;
 mod seen;
 mod start;
 mod target;
+mod udp_listener;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! From a configuration to a running proxy, and from one configuration to the next. Everything that can
 //! be wrong is found out before anything is served, or changed.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +20,13 @@ use tokio::net::TcpListener;
 use crate::NAME;
 use crate::config::{Cli, Listener, Settings, Timeouts};
 use crate::connection::Service;
+use crate::datagrams::{self, Datagrams};
 use crate::front::{self, Front};
 use crate::target::Target;
 
 /// Runs the proxy until it is told to stop.
 pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
-    let Settings { listeners, pools, admin, timeouts, max_connections } =
+    let Settings { listeners, udp, pools, admin, timeouts, max_connections } =
         Settings::load(&cli.flags)?;
     let clock = Monotonic::start();
     let pools = pools::build(&pools, clock, Target::new).await?;
@@ -36,6 +38,7 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     let mut inherited = Inherited::from_env()?;
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
     let sockets = listen::bind_or_inherit(&addresses, &mut inherited)?;
+    let udp_sockets = datagrams::bind(&udp, &mut inherited).await?;
     let is_reloaded = cli.flags.config.is_some();
     let signals =
         Signals::install_all(is_reloaded).map_err(|error| StartError::new("signals", error))?;
@@ -52,12 +55,24 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     let listening = Listening::new(Arc::clone(&gate), shutdown.guard());
     let certificates = Arc::new(Keeper::default());
     tokio::spawn(Arc::clone(&certificates).run(NAME, shutdown.guard()));
+    let datagrams = Datagrams::new(shutdown.guard());
     let (flags, limits) = (cli.flags, gate);
     let relay = Relay::new(timeouts.relay);
-    let mut proxy =
-        Proxy { flags, clock, pools, limits, listening, certificates, timeouts, relay, admin };
+    let mut proxy = Proxy {
+        flags,
+        clock,
+        pools,
+        limits,
+        listening,
+        certificates,
+        datagrams,
+        timeouts,
+        relay,
+        admin,
+    };
     let pools = proxy.pools.now();
-    proxy.switch(&listeners, &pools, terminators, sockets)?;
+    let services = proxy.switch(&listeners, &pools, terminators, sockets)?;
+    proxy.datagrams.switch(&udp, &services, udp_sockets)?;
     until_replaced(NAME, signals, shutdown, proxy).await;
     Ok(())
 }
@@ -70,6 +85,7 @@ struct Proxy {
     limits: Arc<Gate>,
     listening: Listening<Front>,
     certificates: Arc<Keeper>,
+    datagrams: Datagrams,
     timeouts: Timeouts,
     relay: Relay,
     /// Where operators are served.
@@ -77,14 +93,14 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// From now on these are the listeners, and what serves them.
+    /// From now on these are the listeners, and what serves them. Hands out what serves each pool.
     fn switch(
         &mut self,
         listeners: &[Listener],
         pools: &[Arc<NamedPool<Target>>],
         terminators: Vec<Option<Arc<Terminator>>>,
         sockets: Vec<Bound>,
-    ) -> Result<(), StartError> {
+    ) -> Result<Vec<Arc<Service>>, StartError> {
         let (clock, timeouts) = (self.clock, self.timeouts);
         let relay = self.relay.with_limits(timeouts.relay);
         let service = |pool: &Arc<NamedPool<Target>>| {
@@ -100,30 +116,34 @@ impl Proxy {
             Some((socket.local_addr().ok()?.to_string(), terminator?))
         });
         self.certificates.keep(named.collect());
-        Ok(())
+        Ok(services)
     }
 }
 
 impl Running for Proxy {
     async fn reload(&mut self) -> Result<String, StartError> {
-        let Settings { listeners, pools, admin: _, timeouts, max_connections } =
+        let Settings { listeners, udp, pools, admin: _, timeouts, max_connections } =
             Settings::load(&self.flags)?;
         let before = self.pools.now();
         let renewal = Renewal::prepare(&before, &pools, self.clock, Target::new).await?;
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
         let terminators = front::load(&listeners, &self.certificates.terminators())?;
         let sockets = self.listening.bind(&addresses)?;
+        let udp_sockets = self.datagrams.bind(&udp).await?;
         keys::announce(NAME, renewal.made());
         let (pools, changed) = renewal.commit();
         self.timeouts = timeouts;
         self.limits.set(max_connections);
-        self.switch(&listeners, &pools, terminators, sockets)?;
+        let services = self.switch(&listeners, &pools, terminators, sockets)?;
+        self.datagrams.switch(&udp, &services, udp_sockets)?;
         self.pools.replace(pools);
         Ok(changed.to_string())
     }
 
-    fn sockets(&self) -> Vec<&TcpListener> {
-        self.listening.sockets().chain(self.admin.as_deref()).collect()
+    fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        let admin = self.admin.as_deref();
+        let tcp = self.listening.sockets().chain(admin).map(AsFd::as_fd);
+        tcp.chain(self.datagrams.sockets()).collect()
     }
 
     fn shutdown_limit(&self) -> Duration {

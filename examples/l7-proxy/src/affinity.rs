@@ -32,7 +32,8 @@ impl<'a> Affinity<'a> {
                 let (brought, opened) = if *is_prefix {
                     sealed(tokens, prefix::tokens(lines(&head.headers, &COOKIE), name))
                 } else {
-                    sealed(tokens, cookie::values(lines(&head.headers, &COOKIE), name))
+                    let sent = sealed(tokens, cookie::values(lines(&head.headers, &COOKIE), name));
+                    (unless_empty(sent.0, head, name), sent.1)
                 };
                 let edit = if *is_prefix { prefix::strip } else { cookie::without };
                 edit_lines(&mut head.headers, &COOKIE, |line| edit(line, name));
@@ -52,13 +53,14 @@ impl<'a> Affinity<'a> {
                         break;
                     }
                 }
-                Brought { pin, ..Brought::default() }
+                unless_empty(Brought { pin, ..Brought::default() }, head, name)
             }
             Way::Table { by: By::Cookie(name), hasher } => {
                 let id = cookie::values(lines(&head.headers, &COOKIE), name).next();
                 // It is for the application to say whether this is a session.
                 let pin = if id.is_some() { Pin::Unusable } else { Pin::Absent };
-                Brought { pin, ..Brought::keyed(id.and_then(|id| hasher.key(id)), false) }
+                let brought = Brought::keyed(id.and_then(|id| hasher.key(id)), false);
+                unless_empty(Brought { pin, ..brought }, head, name)
             }
             Way::Table { by: By::Header(name), hasher } => {
                 let id = head.headers.get(name).map(HeaderValue::as_bytes);
@@ -164,6 +166,13 @@ impl<'a> Affinity<'a> {
         }
         gave
     }
+}
+
+/// A cookie that is sent empty is no new client's.
+fn unless_empty(brought: Brought, head: &Parts, name: &str) -> Brought {
+    let is_empty =
+        brought.pin == Pin::Absent && cookie::is_sent(lines(&head.headers, &COOKIE), name);
+    if is_empty { Brought { pin: Pin::Unusable, ..brought } } else { brought }
 }
 
 /// What tokens bring, of which the first that opens counts.

@@ -2,6 +2,7 @@
 //! be wrong is found out before anything is served, or changed.
 
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,8 +154,9 @@ impl Running for Working {
         Ok(changes.to_string())
     }
 
-    fn sockets(&self) -> Vec<&TcpListener> {
-        self.listening.sockets().chain(self.admin.as_deref()).collect()
+    fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        let admin = self.admin.as_deref();
+        self.listening.sockets().chain(admin).map(AsFd::as_fd).collect()
     }
 
     fn shutdown_limit(&self) -> Duration {

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use command_fds::{CommandFdExt, FdMapping};
 use sd_notify::NotifyState;
-use tokio::net::{TcpListener, UnixDatagram};
+use tokio::net::UnixDatagram;
 use tokio::time::{Instant, sleep};
 
 use crate::{StartError, log};
@@ -38,7 +38,7 @@ pub(crate) fn say_ready(program: &str) {
 ///
 /// # Errors
 /// It can't be started, has ended, or does not serve in a minute; then it is ended.
-pub(crate) async fn hand_over(sockets: Vec<&TcpListener>) -> Result<u32, StartError> {
+pub(crate) async fn hand_over(sockets: Vec<BorrowedFd<'_>>) -> Result<u32, StartError> {
     let heard = Heard::new()?;
     let mut child = Kept(Some(start(&sockets, &heard)?));
     let deadline = Instant::now() + LIMIT;
@@ -62,13 +62,13 @@ pub(crate) async fn hand_over(sockets: Vec<&TcpListener>) -> Result<u32, StartEr
     }
 }
 
-fn start(sockets: &[&TcpListener], heard: &Heard) -> Result<Child, StartError> {
+fn start(sockets: &[BorrowedFd<'_>], heard: &Heard) -> Result<Child, StartError> {
     let mut args = std::env::args_os();
     let program = args.next().ok_or_else(|| StartError::plain("this program has no name"))?;
     let mut mappings = Vec::new();
     for (child_fd, socket) in (FIRST..).zip(sockets) {
         let wrong = |error| StartError::new("a socket", error);
-        let parent_fd: OwnedFd = socket.as_fd().try_clone_to_owned().map_err(wrong)?;
+        let parent_fd: OwnedFd = socket.try_clone_to_owned().map_err(wrong)?;
         mappings.push(FdMapping { parent_fd, child_fd });
     }
     let mut command = Command::new(&program);

@@ -1,10 +1,9 @@
 //! From `main` to the exit code.
 
 use std::future::Future;
+use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 use std::time::Duration;
-
-use tokio::net::TcpListener;
 
 use crate::flags::Flags;
 use crate::shutdown::{Asked, Shutdown, Signals};
@@ -50,8 +49,8 @@ pub trait Running {
     /// What is wrong with the configuration, or can't be had; nothing has changed.
     fn reload(&mut self) -> impl Future<Output = Result<String, StartError>>;
 
-    /// The sockets that it listens with.
-    fn sockets(&self) -> Vec<&TcpListener>;
+    /// The sockets that clients come to.
+    fn sockets(&self) -> Vec<BorrowedFd<'_>>;
 
     /// How long shutdown waits for what is in hand.
     fn shutdown_limit(&self) -> Duration;

@@ -320,15 +320,27 @@ pub fn pool_index(field: &str, name: &str, pools: &[PoolSettings]) -> Result<usi
 pub fn listeners<'a>(
     addresses: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<SocketAddr>, StartError> {
+    let parsed = listen_addresses("listeners", addresses)?;
+    if parsed.is_empty() {
+        return Err(StartError::new("listeners", "nothing to listen on; add [[listeners]]"));
+    }
+    Ok(parsed)
+}
+
+/// Checks the addresses of a section of listeners, which may have none.
+///
+/// # Errors
+/// One that is no address, the same one twice.
+pub fn listen_addresses<'a>(
+    section: &str,
+    addresses: impl Iterator<Item = &'a str>,
+) -> Result<Vec<SocketAddr>, StartError> {
     let mut parsed: Vec<SocketAddr> = Vec::new();
     for (index, text) in addresses.enumerate() {
-        let field = format!("listeners[{index}].address");
+        let field = format!("{section}[{index}].address");
         let address = parse_listen(text).map_err(|wrong| StartError::new(&field, wrong))?;
         refuse_twice(&field, address, &parsed)?;
         parsed.push(address);
-    }
-    if parsed.is_empty() {
-        return Err(StartError::new("listeners", "nothing to listen on; add [[listeners]]"));
     }
     Ok(parsed)
 }

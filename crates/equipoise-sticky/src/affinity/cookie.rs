@@ -72,6 +72,11 @@ pub fn values<'a>(
     raw_values(lines, name).map(unquoted).filter(|value| !value.is_empty())
 }
 
+/// Whether there is a cookie of this name, be it an empty one: that is of no use, and no new client's.
+pub fn is_sent<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> bool {
+    raw_values(lines, name).next().is_some()
+}
+
 /// The values with their quotes.
 fn raw_values<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,

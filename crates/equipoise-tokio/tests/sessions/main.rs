@@ -5,6 +5,7 @@
 mod cost;
 mod down;
 mod hostile;
+mod late;
 mod model;
 mod races;
 mod refusing;

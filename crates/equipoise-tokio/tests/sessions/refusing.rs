@@ -1,5 +1,6 @@
 //! Redis answers, and does not do it.
 
+use equipoise_sticky::TableConfig;
 use equipoise_tokio::sessions::StoreNotice;
 
 use crate::support::{
@@ -82,4 +83,27 @@ async fn a_wrong_password_is_a_store_that_is_down_until_it_is_right() {
     one.until_written().await;
     timeline.say("the password is right now");
     assert_eq!(one.find(0).await, Some(backend(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_were_long_idle_are_found_while_it_refuses_writes() {
+    for refuse in ["CONFIG SET min-replicas-to-write 1", "REPLICAOF 127.0.0.1 1"] {
+        let Some(redis) = Redis::start() else { return };
+        let timeline = Timeline::start(refuse);
+        let table = || TableConfig::builder().idle(8_000 * MS);
+        let one = Balancer::with_table("one", &timeline, redis.store(), wary(), table());
+        one.until_up().await;
+        for session in 0..10 {
+            one.pin(session, 1).await;
+        }
+        // So long that the store would have to be told that they are used.
+        tokio::time::sleep(1_600 * MS).await;
+        redis.command(refuse);
+        let two = Balancer::with_table("two", &timeline, redis.store(), wary(), table());
+        two.until_up().await;
+        for session in 0..10 {
+            assert_eq!(two.find(session).await, Some(backend(1)), "{refuse}: {session}");
+        }
+        assert_eq!(two.counters().down_since, None, "{refuse}");
+    }
 }

@@ -17,6 +17,7 @@ mod tls_ended;
 mod tls_party;
 mod tls_reload;
 mod tls_routes;
+mod udp;
 
 /// The program under test.
 const PROXY: &str = env!("CARGO_BIN_EXE_l4-proxy");

@@ -88,6 +88,10 @@ impl Pins {
     /// The application has begun a session at this backend.
     pub async fn learn(&self, key: &SessionKey, backend: BackendId, now: Instant) {
         let Some(memory) = &self.memory else { return };
+        // An application may give it with each answer.
+        if memory.table().lookup(key, now) == Some(backend) {
+            return;
+        }
         let winner = memory.bind(key, backend, now).await;
         if winner != backend {
             // An application that gives an id a second time knows where it is.
@@ -184,12 +188,14 @@ impl Session<'_> {
         if let Pin::To(backend) = self.pin {
             asked = asked.pinned_to(backend);
         }
-        let lease = match self.pins.surplus(pool, self, now) {
+        let moved = match self.pins.surplus(pool, self, now) {
             Some(above_share) if request.tried().is_empty() => {
-                pool.pick(&asked.in_surplus(true).avoiding(&above_share))?
+                pool.pick(&asked.in_surplus(true).avoiding(&above_share)).ok()
             }
-            _ => pool.pick(&asked)?,
+            _ => None,
         };
+        // Who has less than its share may be out: that is no reason to refuse the request.
+        let lease = moved.map_or_else(|| pool.pick(&asked), Ok)?;
         self.bind(pool, request, lease).await
     }
 
@@ -221,6 +227,7 @@ impl Session<'_> {
         self.pin = Pin::To(winner);
         match followed {
             Ok(followed) if followed.id() == winner => Ok(followed),
+            Err(refused @ PickError::Pinned(_)) => Err(refused),
             _ => Ok(lease.visiting()),
         }
     }
@@ -262,9 +269,12 @@ impl Session<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use equipoise_algorithms::RoundRobin;
     use equipoise_core::Admin;
     use equipoise_pool::Spec;
+    use equipoise_sticky::surplus::SurplusConfig;
     use equipoise_sticky::{ShardedTable, TableConfig};
 
     use super::*;
@@ -301,5 +311,56 @@ mod tests {
     async fn who_comes_second_follows_and_visits_where_it_cannot() {
         assert_eq!(second(Admin::Enabled).await, (BackendId::named("b"), PinOutcome::Hit));
         assert_eq!(second(Admin::Disabled).await, (BackendId::named("a"), PinOutcome::Held));
+    }
+
+    #[tokio::test]
+    async fn who_comes_second_is_refused_where_sessions_are_not_to_go_elsewhere() {
+        for is_full in [false, true] {
+            let pool = Pool::new(BoxPolicy::new(RoundRobin), 1);
+            let spec = |name| Spec::new(BackendId::named(name), ());
+            pool.update([spec("a"), spec("b").max_in_flight(NonZeroU32::MIN)]).unwrap();
+            let table = ShardedTable::new(&TableConfig::default());
+            let memory = Memory::Local(Box::new(table));
+            let pins = Pins::new(Persistence::Refuse, Some(memory), None);
+            let (key, b) = (SessionKey::from_bytes([7; 8]), BackendId::named("b"));
+            let mut session = pins.session(Brought::keyed(Some(key), true));
+            session.look_up(NOW).await;
+            pins.learn(&key, b, NOW).await;
+            let _busy = is_full.then(|| pool.pick(&Request::new().pinned_to(b)).unwrap());
+            if !is_full {
+                pool.set_admin(b, Admin::Disabled).unwrap();
+            }
+            let picked = session.pick(&pool, &Request::new()).await.map(|lease| lease.id());
+            assert!(matches!(picked, Err(PickError::Pinned(_))), "{picked:?}");
+            assert_eq!(session.outcome(), Some(PinOutcome::Refused));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_may_move_is_served_though_nobody_with_less_is_there() {
+        let pool = Pool::new(BoxPolicy::new(RoundRobin), 1);
+        let id = BackendId::named;
+        pool.update(["a", "b", "c"].map(|name| Spec::new(id(name), ()))).unwrap();
+        let config = SurplusConfig::new(1.25, Duration::from_secs(10), Duration::ZERO).unwrap();
+        let pins = Pins::new(Persistence::Repin, None, Some(Surplus::new(config)));
+        let second = |s| Request::new().at(NOW + Duration::from_secs(s));
+        let of = |number, home: &str| {
+            pins.session(Brought { pin: Pin::To(id(home)), number, ..Brought::default() })
+        };
+        // Two do all the work, and the third comes later.
+        drop(of(1, "a").pick(&pool, &second(1)).await.unwrap());
+        for number in 0..600 {
+            let mut session = of(number, ["a", "b"][number as usize % 2]);
+            let lease = session.pick(&pool, &second(2)).await.unwrap();
+            session.settle(Some(lease.id()));
+        }
+        drop(of(1, "a").pick(&pool, &second(12)).await.unwrap());
+        // It goes again, and so does one of the two.
+        pool.set_admin(id("c"), Admin::Disabled).unwrap();
+        pool.set_admin(id("a"), Admin::Disabled).unwrap();
+        for number in 0..300 {
+            let lease = of(number, "a").pick(&pool, &second(13)).await.unwrap();
+            assert_eq!(lease.id(), id("b"));
+        }
     }
 }

@@ -224,8 +224,21 @@ impl Checker<'_> {
     /// None that is the same for all clients, or that ends here.
     fn header_name(&self, section: &StickySection) -> Result<HeaderName, StartError> {
         let name = self.header("name", self.name(section)?)?;
-        let others = ["host", "connection", "content-length", "content-type", "transfer-encoding"];
-        if others.contains(&name.as_str()) {
+        let others = [
+            "host",
+            "content-length",
+            "content-type",
+            "user-agent",
+            "expect",
+            "connection",
+            "keep-alive",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+        ];
+        if others.contains(&name.as_str()) || name.as_str().starts_with("accept") {
             return self.wrong("name", format!("{name:?} does not tell clients apart"));
         }
         if name == COOKIE {
@@ -425,7 +438,20 @@ impl Checker<'_> {
             time(surplus.interval_ms, default.interval()),
             time(surplus.idle_ms, default.idle()),
         );
-        config.map(Some).or_else(|error| self.wrong("surplus", error))
+        let config = config.or_else(|error| self.wrong("surplus", error))?;
+        let idle = Duration::from_millis(section.idle_ms.unwrap_or(30 * 60_000));
+        // A token says no more than that; a session of a table is over then.
+        let seen = if self.mode.has_token() { idle / 2 } else { idle };
+        if config.idle() >= seen {
+            let wrong = format!(
+                "{} ms: no session is ever seen to be idle for so long; allowed is less than {} ms{}",
+                config.idle().as_millis(),
+                seen.as_millis(),
+                if self.mode.has_token() { ", half of `idle_ms`" } else { ", its `idle_ms`" },
+            );
+            return self.wrong("surplus.idle_ms", wrong);
+        }
+        Ok(Some(config))
     }
 
     /// An error that begins with the name of a setting.

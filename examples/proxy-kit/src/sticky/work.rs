@@ -32,6 +32,7 @@ pub struct Sticky {
     pub report: Option<HeaderName>,
     clock: Monotonic,
     is_random: bool,
+    keeping: tokio::sync::Mutex<()>,
 }
 
 /// How a session is told.
@@ -102,12 +103,14 @@ impl StickySettings {
             }
         };
         let pins = Pins::new(self.on_lost, memory, self.surplus.map(Surplus::new));
-        Ok(Sticky { way, pins, report: self.report.clone(), clock, is_random })
+        let (report, keeping) = (self.report.clone(), tokio::sync::Mutex::default());
+        Ok(Sticky { way, pins, report, clock, is_random, keeping })
     }
 }
 
 impl TokenSettings {
-    /// `safe` is how long a session has to be idle to move; tokens are renewed often enough to tell.
+    /// `safe` is how long a session has to be idle to move; tokens are renewed often enough to tell. If it
+    /// need not be idle at all, there is nothing to tell.
     pub(super) fn tokens(
         &self,
         pool: &str,
@@ -121,6 +124,7 @@ impl TokenSettings {
         if let Some(lifetime) = self.lifetime {
             tokens = tokens.with_lifetime(lifetime)?;
         }
+        let safe = safe.filter(|safe| !safe.is_zero());
         Ok(safe.map_or(tokens.clone(), |safe| tokens.with_renewal(safe)))
     }
 }
@@ -193,8 +197,10 @@ impl Sticky {
         }
     }
 
-    /// Forgets the sessions that are over, and keeps in touch with Redis. It never ends.
+    /// Forgets the sessions that are over, and keeps in touch with Redis. It never ends. After a reload two
+    /// pools have the same sessions for a time: the second one takes over when the first has gone.
     pub(crate) async fn keep(&self) {
+        let _alone = self.keeping.lock().await;
         let Some(memory) = self.pins.memory() else { return };
         let sweep = async {
             let mut ticks = interval(SWEEP.0);

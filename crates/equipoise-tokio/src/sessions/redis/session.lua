@@ -48,7 +48,8 @@ if verb == 'drop' then
   backend = nil
 elseif backend and not (verb == 'move' and backend == ARGV[7]) then
   if redis.call('PTTL', KEYS[1]) < left(age) - slack then
-    redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left(age)))
+    -- A Redis that takes no writes still says whose session it is.
+    redis.pcall('PEXPIRE', KEYS[1], string.format('%.0f', left(age)))
   end
 elseif verb ~= 'get' then
   put(ARGV[5], tonumber(ARGV[6]))

@@ -98,8 +98,12 @@ impl<S: SessionStore> Inner<S> {
         if held.backend != wanted {
             self.tallies.conflicts_followed.count();
         }
-        let _order = self.queue.lock();
+        let queue = self.queue.lock();
         let now = self.clock.now();
+        if queue.holds(key) {
+            // It was moved here while the store answered, and that is on its way.
+            return self.local.lookup(key, now);
+        }
         follow(&self.local, key, held, now);
         self.fresh.mark(key, now);
         Some(held.backend)

@@ -1,0 +1,275 @@
+//! UDP: a backend for each client, as TCP has for each connection.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arc_swap::ArcSwap;
+use equipoise_core::{BackendId, Clock, Failure, Outcome};
+use equipoise_pool::Lease;
+use equipoise_tokio::udp::{Counters, End, Held, Listener, Serve, Traffic};
+use proxy_kit::connect::is_local;
+use proxy_kit::listen::Inherited;
+use proxy_kit::pools::Place;
+use proxy_kit::shutdown::Guard;
+use proxy_kit::{StartError, log};
+use tokio::net::UdpSocket;
+use tokio::sync::oneshot;
+
+use crate::NAME;
+use crate::connection::Service;
+use crate::connection_log::ConnectionLog;
+use crate::seen::Seen;
+use crate::target::Target;
+use crate::udp_listener::UdpListener;
+
+/// The UDP listeners at work.
+#[derive(Debug)]
+pub(crate) struct Datagrams {
+    running: Vec<Running>,
+    guard: Guard,
+}
+
+/// A UDP listener at work. Dropped, it stops, and so do its sessions.
+#[derive(Debug)]
+struct Running {
+    written: UdpListener,
+    socket: Arc<UdpSocket>,
+    clients: Arc<Clients>,
+    _stop: oneshot::Sender<()>,
+}
+
+/// Takes the sockets of these listeners, the inherited ones first.
+pub(crate) async fn bind(
+    listeners: &[UdpListener],
+    inherited: &mut Inherited,
+) -> Result<Vec<(UdpListener, UdpSocket)>, StartError> {
+    let mut sockets = Vec::new();
+    for &listener in listeners {
+        let socket = match inherited.take_udp(listener.address)? {
+            Some(socket) => socket,
+            None => bind_one(listener.address).await?,
+        };
+        sockets.push((listener, socket));
+    }
+    Ok(sockets)
+}
+
+async fn bind_one(address: SocketAddr) -> Result<UdpSocket, StartError> {
+    let wrong = |error| StartError::new(format!("listen on udp {address}"), error);
+    UdpSocket::bind(address).await.map_err(wrong)
+}
+
+impl Datagrams {
+    /// None yet.
+    pub(crate) fn new(guard: Guard) -> Self {
+        Self { running: Vec::new(), guard }
+    }
+
+    /// Binds those listeners that are not there yet. One whose limits are others has its socket already.
+    pub(crate) async fn bind(
+        &self,
+        listeners: &[UdpListener],
+    ) -> Result<Vec<(UdpListener, UdpSocket)>, StartError> {
+        let mut sockets = Vec::new();
+        for &listener in listeners {
+            if self.running.iter().all(|running| running.written.address != listener.address) {
+                sockets.push((listener, bind_one(listener.address).await?));
+            }
+        }
+        Ok(sockets)
+    }
+
+    /// From now on these are the listeners; `services` serve the pools. Sessions stay where a listener is as
+    /// it was, with their backends even if its pool is another one.
+    pub(crate) fn switch(
+        &mut self,
+        listeners: &[UdpListener],
+        services: &[Arc<Service>],
+        new: Vec<(UdpListener, UdpSocket)>,
+    ) -> Result<(), StartError> {
+        let mut before = std::mem::take(&mut self.running);
+        let mut new: Vec<_> =
+            new.into_iter().map(|(listener, socket)| (listener, Arc::new(socket))).collect();
+        for &listener in listeners {
+            let service = Arc::clone(&services[listener.pool]);
+            let at = before.iter().position(|old| old.written.address == listener.address);
+            if let Some(old) = at.map(|at| before.swap_remove(at)) {
+                if old.written.config == listener.config {
+                    old.clients.0.store(service);
+                    self.running.push(Running { written: listener, ..old });
+                } else {
+                    let socket = Arc::clone(&old.socket);
+                    drop(old);
+                    self.running.push(self.start(listener, socket, service)?);
+                }
+            } else if let Some(at) = new.iter().position(|(bound, _)| *bound == listener) {
+                let (_, socket) = new.swap_remove(at);
+                let address = address_of(&socket)?;
+                self.running.push(self.start(listener, socket, service)?);
+                log::line(format_args!("{NAME}: serving udp {address}"));
+            }
+        }
+        for old in before {
+            log::line(format_args!("{NAME}: no longer serving udp {}", address_of(&old.socket)?));
+        }
+        Ok(())
+    }
+
+    fn start(
+        &self,
+        written: UdpListener,
+        socket: Arc<UdpSocket>,
+        service: Arc<Service>,
+    ) -> Result<Running, StartError> {
+        let clients = Arc::new(Clients(ArcSwap::new(service)));
+        let counters = Arc::new(Counters::default());
+        let (serve, at) = (Arc::clone(&clients), Arc::clone(&socket));
+        let listener = Listener::new(at, serve, written.config, counters)
+            .map_err(|error| StartError::new("udp listener", error))?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut guard = self.guard.clone();
+        tokio::spawn(listener.run(async move {
+            tokio::select! {
+                _ = stopped => {}
+                () = guard.stopping() => {}
+            }
+        }));
+        Ok(Running { written, socket, clients, _stop: stop })
+    }
+
+    /// The sockets, for whoever takes them over.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.running.iter().map(|running| running.socket.as_fd())
+    }
+}
+
+fn address_of(socket: &UdpSocket) -> Result<SocketAddr, StartError> {
+    socket.local_addr().map_err(|error| StartError::new("udp listener", error))
+}
+
+/// Finds backends for the clients of a listener.
+#[derive(Debug)]
+pub(crate) struct Clients(ArcSwap<Service>);
+
+/// A client's session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    lease: Lease<Target>,
+    service: Arc<Service>,
+    place: Place,
+    log: ConnectionLog,
+}
+
+impl Serve for Clients {
+    type Held = Session;
+
+    async fn open(
+        &self,
+        client: SocketAddr,
+        local: SocketAddr,
+        avoid: Option<BackendId>,
+    ) -> Option<(UdpSocket, Session)> {
+        let service = self.0.load_full();
+        let mut log = ConnectionLog::new(service.clock, client, &service.pool.name);
+        match reach(&service, client, local, avoid, &mut log).await {
+            Ok((lease, place, socket)) => Some((socket, Session { lease, service, place, log })),
+            Err(why) => {
+                log.end(&why);
+                None
+            }
+        }
+    }
+}
+
+async fn reach(
+    service: &Service,
+    client: SocketAddr,
+    local: SocketAddr,
+    avoid: Option<BackendId>,
+    log: &mut ConnectionLog,
+) -> Result<(Lease<Target>, Place, UdpSocket), String> {
+    let seen = Seen { client, local: Some(local), sni: None };
+    let key = service.pool.key.as_ref().and_then(|key| key.of(&seen));
+    let place = service.pool.admit()?;
+    let mut session = service.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(client)));
+    let (mut tried, mut asked_again) = (Vec::from_iter(avoid), false);
+    service.pool.count_request();
+    loop {
+        let picked = service.pick(key, session.as_mut(), &tried).await;
+        let taken_by = picked.as_ref().ok().map(|lease| lease.id());
+        let lease = match picked {
+            Ok(lease) => lease,
+            // There is nobody else: perhaps it is back.
+            Err(_) if tried.len() == 1 && tried.first() == avoid.as_ref() && !asked_again => {
+                tried.clear();
+                asked_again = true;
+                continue;
+            }
+            Err(why) => {
+                log.pin = session.as_ref().and_then(|session| session.settle(None));
+                return Err(why);
+            }
+        };
+        log.attempt(lease.backend.name());
+        match connect(&lease).await {
+            Ok(socket) => {
+                log.pin = session.as_ref().and_then(|session| session.settle(taken_by));
+                return Ok((lease, place, socket));
+            }
+            Err(error) if is_local(&error) => {
+                return Err(format!("this proxy can't connect: {error}"));
+            }
+            Err(_) => {
+                tried.push(lease.id());
+                lease.finish(service.clock.now(), Outcome::Failure(Failure::Connect));
+                service.pool.freed();
+            }
+        }
+    }
+}
+
+/// A socket to the first address of the backend to which there is a way.
+async fn connect(target: &Target) -> std::io::Result<UdpSocket> {
+    let mut result = Err(std::io::ErrorKind::NotFound.into());
+    for &address in target.backend.addresses() {
+        result = equipoise_tokio::udp::connect(address).await;
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+impl Held for Session {
+    fn backend(&self) -> BackendId {
+        self.lease.id()
+    }
+
+    fn answered(&self) {
+        self.lease.sample(self.service.clock.now(), Outcome::Success);
+    }
+
+    async fn gone(&self) {
+        self.lease.gone().await;
+    }
+
+    fn end(self, end: End, traffic: &Traffic) {
+        let Self { lease, service, place, mut log } = self;
+        let outcome = match end {
+            End::Refused => Outcome::Failure(Failure::Connect),
+            _ => Outcome::Success,
+        };
+        match end {
+            End::Refused => lease.finish(service.clock.now(), outcome),
+            _ => drop(lease),
+        }
+        service.pool.freed();
+        place.end(outcome);
+        log.bytes.from_client.store(traffic.sent_bytes.load(Relaxed), Relaxed);
+        log.bytes.from_backend.store(traffic.received_bytes.load(Relaxed), Relaxed);
+        log.datagrams = Some((traffic.sent.load(Relaxed), traffic.received.load(Relaxed)));
+        log.end(&end);
+    }
+}

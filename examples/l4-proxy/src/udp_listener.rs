@@ -1,0 +1,51 @@
+//! `[[udp]]`, as it is written and checked.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use equipoise_tokio::udp::UdpConfig;
+use proxy_kit::StartError;
+use proxy_kit::settings::{PoolSettings, listen_addresses, millis, pool_index};
+use serde::Deserialize;
+
+/// `[[udp]]`, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UdpSection {
+    address: String,
+    pool: String,
+    idle_ms: Option<u64>,
+    max_sessions: Option<NonZeroUsize>,
+    responses: Option<NonZeroU32>,
+}
+
+/// Where datagrams come in, the index of the pool that takes them, and the limits of their sessions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct UdpListener {
+    pub(crate) address: SocketAddr,
+    pub(crate) pool: usize,
+    pub(crate) config: UdpConfig,
+}
+
+impl UdpListener {
+    /// Checks all sections.
+    pub(crate) fn all(
+        sections: &[UdpSection],
+        pools: &[PoolSettings],
+    ) -> Result<Vec<Self>, StartError> {
+        let addresses = sections.iter().map(|section| section.address.as_str());
+        let addresses = listen_addresses("udp", addresses)?;
+        let default = UdpConfig::default();
+        let check = |(index, (section, address)): (usize, (&UdpSection, SocketAddr))| {
+            let at = format!("udp[{index}]");
+            let pool = pool_index(&format!("{at}.pool"), &section.pool, pools)?;
+            let config = UdpConfig {
+                idle: millis(&format!("{at}.idle_ms"), section.idle_ms, default.idle)?,
+                max_sessions: section.max_sessions.map_or(default.max_sessions, NonZeroUsize::get),
+                responses: section.responses,
+            };
+            Ok(Self { address, pool, config })
+        };
+        sections.iter().zip(addresses).enumerate().map(check).collect()
+    }
+}
