@@ -198,7 +198,7 @@ async fn reach(
     service.pool.count_request();
     loop {
         let picked = service.pick(key, session.as_mut(), &tried).await;
-        let taken_by = picked.as_ref().ok().map(|lease| lease.id());
+        let taken_by = picked.as_ref().ok().map(Lease::id);
         let lease = match picked {
             Ok(lease) => lease,
             // There is nobody else: perhaps it is back.
