@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use equipoise_core::{BackendId, Clock, Instant};
+use equipoise_core::BackendId;
 use equipoise_sticky::{SessionKey, TableConfig};
 use equipoise_tokio::sessions::{
     Held, KeepTimes, SessionStore, SharedConfig, SharedSessions, StoreError, StoreReplies,
     StoreReply, StoreRequest, Verb,
 };
 use parking_lot::Mutex;
+
+use crate::support::Timeline;
 
 #[derive(Clone, Default)]
 struct Slow(Arc<Mutex<Option<BackendId>>>);
@@ -29,7 +31,7 @@ impl SessionStore for Slow {
                     }));
                 }
                 Verb::Move { .. } => {
-                    replies.push(Err(StoreError::Refused { reason: "OOM".into() }))
+                    replies.push(Err(StoreError::Refused { reason: "OOM".into() }));
                 }
                 _ => {
                     let held = self.0.lock().map(|backend| Held { backend, age: Duration::ZERO });
@@ -39,24 +41,17 @@ impl SessionStore for Slow {
         }
         Ok(replies)
     }
+
     fn reset(&self) {}
-}
-
-struct Running(std::time::Instant);
-
-impl Clock for Running {
-    fn now(&self) -> Instant {
-        Instant::from_nanos(1) + self.0.elapsed()
-    }
 }
 
 #[tokio::test]
 async fn a_late_answer_does_not_undo_what_is_queued() {
-    let start = std::time::Instant::now();
-    let now = || Running(start).now();
+    let timeline = Timeline::start("late");
+    let now = || timeline.now();
     let config = SharedConfig::builder().time_limit(Duration::from_secs(5)).build().unwrap();
     let (table, store) = (TableConfig::default(), Slow::default());
-    let sessions = SharedSessions::new(&table, store, config, 1, Running(start), |_| {});
+    let sessions = SharedSessions::new(&table, store, config, 1, timeline.clone(), |_| {});
     assert!(sessions.reach().await);
     let (key, a, b) =
         (SessionKey::from_bytes([9; 8]), BackendId::named("a"), BackendId::named("b"));
