@@ -36,7 +36,7 @@ enum Op {
 
 fn key(number: u8) -> SessionKey {
     // Hostile: keys that meet in one place, as nobody can make them without the secret.
-    SessionKey::from_bytes([number & 3, 0, 0, 0, number, 0, 0, 0])
+    SessionKey::from_bytes([0, number, 0, 0, 0, 0, 0, 0])
 }
 
 fuzz_target!(|input: (Settings, Vec<Op>)| {
