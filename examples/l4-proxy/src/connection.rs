@@ -47,7 +47,7 @@ impl Service {
         };
         let mut session =
             self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(who.address)));
-        let reached = self.reach(key, session.as_mut(), &preamble, log).await;
+        let reached = Box::pin(self.reach(key, session.as_mut(), &preamble, log)).await;
         let taken_by = reached.as_ref().ok().map(|(lease, _)| lease.id());
         log.pin = session.as_ref().and_then(|session| session.settle(taken_by));
         let (lease, backend) = match reached {
@@ -67,7 +67,7 @@ impl Service {
                 self.relay.run(client, first, backend, bytes, gone).await
             }
             ClientStream::Tls(client) => {
-                self.relay.run(ended_here(*client), first, backend, bytes, gone).await
+                Box::pin(self.relay.run(ended_here(*client), first, backend, bytes, gone)).await
             }
         };
         drop(lease);

@@ -96,7 +96,9 @@ impl Front {
     async fn serve_connection(&self, client: TcpStream, from: SocketAddr) {
         let service = &self.services[self.default];
         let mut log = ConnectionLog::new(service.clock, from, &service.pool.name);
-        let opened = match self.open(client, from, &mut log).await {
+        // In a box of its own, which is gone when it is over: a task has room for the largest of its steps,
+        // and a connection that waits should not keep that of a handshake.
+        let opened = match Box::pin(self.open(client, from, &mut log)).await {
             Ok(opened) => opened,
             Err(why) => return log.end(&why),
         };

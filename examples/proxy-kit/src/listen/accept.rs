@@ -49,7 +49,8 @@ pub(super) async fn accept_at<F>(
             Ok((place, (stream, client))) => {
                 trouble.is_over();
                 let _ = stream.set_nodelay(true);
-                let served = serve(stream, client, guard.clone());
+                // In a box: a future that is moved into another one has room there twice.
+                let served = Box::pin(serve(stream, client, guard.clone()));
                 tokio::spawn(async move {
                     served.await;
                     drop(place);
