@@ -128,21 +128,31 @@ impl PoolSettings {
         let sticky = sticky.transpose()?;
         let field = format!("pools.{name}.backends");
         let name = name.to_owned();
-        let (queue, written) = (None, Section::default());
-        let this = Self {
+        let plain = Self::plain(name, field, policy, key, backends);
+        Self { discovery, health, sticky, send_proxy, ..plain }.with_good_backends()
+    }
+
+    /// All else as it is by default.
+    fn plain(
+        name: String,
+        field: String,
+        policy: PolicyConfig,
+        key: Option<KeySettings>,
+        backends: Vec<BackendSpec>,
+    ) -> Self {
+        Self {
             name,
             field,
             policy,
             key,
             backends,
-            discovery,
-            health,
-            sticky,
-            queue,
-            send_proxy,
-            written,
-        };
-        this.with_good_backends()
+            discovery: None,
+            health: HealthSettings::default(),
+            sticky: None,
+            queue: None,
+            send_proxy: None,
+            written: Section::default(),
+        }
     }
 
     fn with_good_backends(self) -> Result<Self, StartError> {
@@ -203,23 +213,8 @@ impl PoolSettings {
         let key = written.check(policy, sight)?;
         let (name, field) = (DEFAULT_POOL.to_owned(), "--backend".to_owned());
         let backends = flags.backend.clone();
-        let (discovery, health) = (None, HealthSettings::default());
         let sticky = flags.sticky.as_ref().map(|mode| mode.settings(sight)).transpose()?;
-        let (queue, send_proxy, written) = (None, None, Section::default());
-        let this = Self {
-            name,
-            field,
-            policy,
-            key,
-            backends,
-            discovery,
-            health,
-            sticky,
-            queue,
-            send_proxy,
-            written,
-        };
-        this.with_good_backends()
+        Self { sticky, ..Self::plain(name, field, policy, key, backends) }.with_good_backends()
     }
 
     /// Remembers what is written of these pools in the file, so that a reload sees what it changes.
