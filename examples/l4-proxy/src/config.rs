@@ -12,6 +12,8 @@ use equipoise_tokio::relay;
 use proxy_kit::admin::{AdminSection, AdminSettings};
 use proxy_kit::flags::Flags;
 use proxy_kit::health::HealthSection;
+use proxy_kit::keepalive::KeepaliveSection;
+use proxy_kit::log::{LogSection, Logged};
 use proxy_kit::proxy_protocol::Receive;
 use proxy_kit::settings::{
     PoolSection, PoolSettings, listen_addresses, listeners, listeners_from_flags, millis,
@@ -20,6 +22,7 @@ use proxy_kit::settings::{
 use proxy_kit::tls::{ServerSection, ServerSettings};
 use proxy_kit::{StartError, file};
 use serde::Deserialize;
+use socket2::TcpKeepalive;
 
 use crate::routes::{RouteSection, Routes};
 use crate::seen::SIGHT;
@@ -40,9 +43,21 @@ pub(crate) struct Settings {
     pub(crate) udp: Vec<UdpListener>,
     pub(crate) pools: Vec<PoolSettings>,
     pub(crate) admin: Option<AdminSettings>,
-    pub(crate) timeouts: Timeouts,
+    /// Threads that serve connections by themselves; none if all threads share all of them.
+    pub(crate) workers: usize,
     /// How many connections there may be at a time, if that is limited.
     pub(crate) max_connections: Option<usize>,
+    pub(crate) serving: Serving,
+}
+
+/// How connections are served.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Serving {
+    pub(crate) timeouts: Timeouts,
+    /// How those on which nothing happens are probed, if they are.
+    pub(crate) keepalive: Option<TcpKeepalive>,
+    /// Which of them have a line in the log.
+    pub(crate) logged: Logged,
 }
 
 /// Where to listen, and the indexes of the pools that take what comes.
@@ -94,9 +109,14 @@ impl Default for Timeouts {
 /// Where the proxy listens unless it is told.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
+/// More threads than any machine has cores for are a mistake.
+const MAX_WORKERS: usize = 1024;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
+    workers: u16,
     #[serde(default)]
     listeners: Vec<ListenerSection>,
     #[serde(default)]
@@ -110,6 +130,9 @@ struct File {
     timeouts: TimeoutSection,
     #[serde(default)]
     limits: LimitSection,
+    #[serde(default)]
+    log: LogSection,
+    keepalive: Option<KeepaliveSection>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -184,8 +207,9 @@ impl Settings {
             udp: Vec::new(),
             pools: vec![PoolSettings::from_flags(flags, SIGHT)?],
             admin: AdminSettings::from_flags(flags)?,
-            timeouts: Timeouts::default(),
+            workers: 0,
             max_connections: None,
+            serving: Serving::default(),
         })
     }
 
@@ -247,6 +271,13 @@ impl Settings {
         }
         let max_connections = file.limits.max_connections.map(NonZeroUsize::get);
         let udp = UdpListener::all(&file.udp, &pools)?;
-        Ok(Self { listeners, udp, pools, admin, timeouts, max_connections })
+        let keepalive = file.keepalive.map(KeepaliveSection::check).transpose()?;
+        let serving = Serving { timeouts, keepalive, logged: file.log.connections };
+        let workers = usize::from(file.workers);
+        if workers > MAX_WORKERS {
+            let why = format!("{workers} is out of range: 0 to {MAX_WORKERS} are allowed");
+            return Err(StartError::new("workers", why));
+        }
+        Ok(Self { listeners, udp, pools, admin, workers, max_connections, serving })
     }
 }

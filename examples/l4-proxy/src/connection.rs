@@ -1,22 +1,25 @@
 //! One client: a backend that can be reached, then the relay.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use equipoise_core::{BackendId, Clock, Failure, HashKey, Outcome};
 use equipoise_hash::key::KeyKind;
 use equipoise_pool::{Lease, Request};
-use equipoise_tokio::relay::{ByCopy, Relay};
+use equipoise_tokio::relay::{ByCopy, End, Relay};
 use proxy_kit::clock::Monotonic;
-use proxy_kit::connect::{Backend, is_local};
+use proxy_kit::connect::{Backend, Then, is_local};
+use proxy_kit::keys::PoolKey;
 use proxy_kit::pools::NamedPool;
 use proxy_kit::sticky::Session;
 use proxy_kit::tls::ServerStream;
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::Timeouts;
+use crate::config::Serving;
 use crate::connection_log::ConnectionLog;
 use crate::front::{ClientStream, Opened};
 use crate::seen::Seen;
@@ -27,9 +30,9 @@ use crate::target::Target;
 pub(crate) struct Service {
     pub(crate) pool: Arc<NamedPool<Target>>,
     pub(crate) clock: Monotonic,
-    pub(crate) timeouts: Timeouts,
     /// All pools share its pipes.
     pub(crate) relay: Relay,
+    pub(crate) serving: Serving,
 }
 
 impl Service {
@@ -43,18 +46,19 @@ impl Service {
         let preamble = send.map(|send| send.preamble(&who, sni)).unwrap_or_default();
         let place = match self.pool.admit() {
             Ok(place) => place,
-            Err(refused) => return log.end(&refused),
+            Err(refused) => return log.failed(refused),
         };
         let mut session =
             self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(who.address)));
-        let reached = Box::pin(self.reach(key, session.as_mut(), &preamble, log)).await;
+        let speaks = !first.bytes.is_empty();
+        let reached = Box::pin(self.reach(key, session.as_mut(), &preamble, speaks, log)).await;
         let taken_by = reached.as_ref().ok().map(|(lease, _)| lease.id());
         log.pin = session.as_ref().and_then(|session| session.settle(taken_by));
         let (lease, backend) = match reached {
             Ok(reached) => reached,
             Err(error) => {
                 place.end(Outcome::Failure(Failure::Connect));
-                return log.end(&error);
+                return log.failed(error);
             }
         };
         // That and how soon it could be reached says something about the backend; how long the client
@@ -73,13 +77,27 @@ impl Service {
         drop(lease);
         self.pool.freed();
         place.end(Outcome::Success);
-        log.end(&end);
+        match end {
+            End::Closed => log.ended(end.name()),
+            _ => log.failed(end.name()),
+        }
+    }
+
+    /// What is known of a connection of this client so far.
+    pub(crate) fn log(&self, client: SocketAddr) -> ConnectionLog {
+        ConnectionLog::new(self.serving.logged, self.clock, client, &self.pool.name)
     }
 
     /// Whether the pool's key is made from what the client says first. If not, nothing is read:
     /// the client may wait for the backend to say something.
     pub(crate) fn looks_at_sni(&self) -> bool {
         self.pool.key.as_ref().is_some_and(|key| key.looks_at(KeyKind::Sni))
+    }
+
+    /// Whether it matters where the client connected to.
+    pub(crate) fn looks_at_local(&self) -> bool {
+        let by_key = |key: &PoolKey| key.looks_at(KeyKind::Connection);
+        self.pool.send_proxy().is_some() || self.pool.key.as_ref().is_some_and(by_key)
     }
 
     /// Connects to a backend, and to the next one if it can't be reached. Nothing of the client's
@@ -89,6 +107,7 @@ impl Service {
         key: Option<HashKey>,
         mut session: Option<&mut Session<'_>>,
         preamble: &[u8],
+        speaks: bool,
         log: &mut ConnectionLog,
     ) -> Result<(Lease<Target>, TcpStream), String> {
         let mut tried = Vec::new();
@@ -100,8 +119,8 @@ impl Service {
                 );
             }
             let lease = self.pick(key, session.as_deref_mut(), &tried).await?;
-            log.attempt(lease.backend.name());
-            match self.connect(&lease.backend, preamble).await {
+            log.attempt(lease.backend.address());
+            match self.connect(&lease.backend, preamble, speaks).await {
                 Ok(stream) => return Ok((lease, stream)),
                 // Dropped without an opinion on the backend.
                 Err(error) if is_local(&error) => {
@@ -116,11 +135,21 @@ impl Service {
         }
     }
 
-    /// Connects, and says who the client is.
-    async fn connect(&self, backend: &Backend, preamble: &[u8]) -> io::Result<TcpStream> {
-        let mut stream = backend.connect(self.timeouts.connect).await?;
+    /// Connects, and says who the client is. `speaks`: it has said something.
+    async fn connect(
+        &self,
+        backend: &Backend,
+        preamble: &[u8],
+        speaks: bool,
+    ) -> io::Result<TcpStream> {
+        let Serving { timeouts, keepalive, .. } = &self.serving;
+        let then = if preamble.is_empty() && !speaks { Then::Wait } else { Then::Send };
+        let mut stream = backend.connect(timeouts.connect, then).await?;
+        if let Some(keepalive) = keepalive {
+            SockRef::from(&stream).set_tcp_keepalive(keepalive)?;
+        }
         if !preamble.is_empty() {
-            timeout(self.timeouts.connect, stream.write_all(preamble)).await??;
+            timeout(timeouts.connect, stream.write_all(preamble)).await??;
         }
         Ok(stream)
     }

@@ -1,56 +1,66 @@
 //! One line per connection.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use equipoise_core::{Clock, Instant, PinOutcome};
 use equipoise_tokio::relay::Bytes;
+use proxy_kit::backend::Address;
 use proxy_kit::clock::Monotonic;
-use proxy_kit::log;
+use proxy_kit::log::{self, Logged};
 
 /// What is known of a connection. It is written when this is dropped, so that a connection that
 /// shutdown cuts has its line too.
 #[derive(Debug)]
 pub(crate) struct ConnectionLog {
+    which: Logged,
     clock: Monotonic,
     since: Instant,
     client: SocketAddr,
     /// The proxy in front, if one said who the client is.
     via: Option<SocketAddr>,
-    pool: String,
-    backend: Option<String>,
+    pool: Arc<str>,
+    backend: Option<Address>,
     attempts: u32,
     /// What came of its session.
     pub(crate) pin: Option<PinOutcome>,
     pub(crate) bytes: Bytes,
     /// Of UDP: how many the client sent, and how many it got.
     pub(crate) datagrams: Option<(u64, u64)>,
-    end: String,
+    end: Cow<'static, str>,
+    is_well: bool,
 }
 
 impl ConnectionLog {
-    pub(crate) fn new(clock: Monotonic, client: SocketAddr, pool: &str) -> Self {
-        let (since, pool) = (clock.now(), pool.to_owned());
-        let end = "cut by shutdown".to_owned();
+    pub(crate) fn new(
+        which: Logged,
+        clock: Monotonic,
+        client: SocketAddr,
+        pool: &Arc<str>,
+    ) -> Self {
         Self {
+            which,
             clock,
-            since,
+            since: clock.now(),
             client,
             via: None,
-            pool,
+            pool: Arc::clone(pool),
             backend: None,
             attempts: 0,
             pin: None,
             bytes: Bytes::default(),
             datagrams: None,
-            end,
+            end: Cow::Borrowed("cut by shutdown"),
+            is_well: false,
         }
     }
 
     /// Another pool than that of the listener takes it.
-    pub(crate) fn routed(&mut self, pool: &str) {
-        pool.clone_into(&mut self.pool);
+    pub(crate) fn routed(&mut self, pool: &Arc<str>) {
+        self.pool = Arc::clone(pool);
     }
 
     /// The client turns out to be another one, who came by a proxy.
@@ -61,34 +71,53 @@ impl ConnectionLog {
     }
 
     /// A backend is tried.
-    pub(crate) fn attempt(&mut self, backend: &str) {
-        self.backend = Some(backend.to_owned());
+    pub(crate) fn attempt(&mut self, backend: &Address) {
+        self.backend = Some(backend.clone());
         self.attempts += 1;
     }
 
-    /// How it ended, in a word or in the words of an error.
-    pub(crate) fn end(&mut self, how: &dyn fmt::Display) {
-        self.end = how.to_string();
+    /// It ended as it should.
+    pub(crate) fn ended(&mut self, how: impl Into<Cow<'static, str>>) {
+        (self.end, self.is_well) = (how.into(), true);
+    }
+
+    /// Something went wrong.
+    pub(crate) fn failed(&mut self, why: impl Into<Cow<'static, str>>) {
+        (self.end, self.is_well) = (why.into(), false);
+    }
+}
+
+impl fmt::Display for ConnectionLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.client)?;
+        if let Some(via) = self.via {
+            write!(f, " via={via}")?;
+        }
+        let backend = self.backend.as_ref().map_or("-", Address::as_str);
+        write!(f, " pool={} backend={backend} attempts={}", self.pool, self.attempts)?;
+        if let Some(pin) = self.pin {
+            write!(f, " pin={}", pin.name())?;
+        }
+        let Bytes { from_client, from_backend } = &self.bytes;
+        let (sent, received) = (from_client.load(Relaxed), from_backend.load(Relaxed));
+        write!(f, " sent={sent} received={received}")?;
+        if let Some((sent, received)) = self.datagrams {
+            write!(f, " datagrams={sent}/{received}")?;
+        }
+        let duration = self.clock.now().since(self.since).as_secs_f64() * 1e3;
+        write!(f, " duration={duration:.1}ms end=\"{}\"", self.end)
     }
 }
 
 impl Drop for ConnectionLog {
     fn drop(&mut self) {
-        let pin = self.pin.map(|pin| format!(" pin={}", pin.name())).unwrap_or_default();
-        let via = self.via.map(|via| format!(" via={via}")).unwrap_or_default();
-        let datagrams =
-            self.datagrams.map(|(sent, received)| format!(" datagrams={sent}/{received}"));
-        let datagrams = datagrams.unwrap_or_default();
-        let duration = self.clock.now().since(self.since).as_secs_f64() * 1e3;
-        log::line(format_args!(
-            "{}{via} pool={} backend={} attempts={}{pin} sent={} received={}{datagrams} duration={duration:.1}ms end=\"{}\"",
-            self.client,
-            self.pool,
-            self.backend.as_deref().unwrap_or("-"),
-            self.attempts,
-            self.bytes.from_client.load(Relaxed),
-            self.bytes.from_backend.load(Relaxed),
-            self.end,
-        ));
+        let is_written = match self.which {
+            Logged::All => true,
+            Logged::Failed => !self.is_well,
+            Logged::Off => false,
+        };
+        if is_written {
+            log::line(format_args!("{self}"));
+        }
     }
 }

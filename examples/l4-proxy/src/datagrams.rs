@@ -172,11 +172,11 @@ impl Serve for Clients {
         avoid: Option<BackendId>,
     ) -> Option<(UdpSocket, Session)> {
         let service = self.0.load_full();
-        let mut log = ConnectionLog::new(service.clock, client, &service.pool.name);
+        let mut log = service.log(client);
         match reach(&service, client, local, avoid, &mut log).await {
             Ok((lease, place, socket)) => Some((socket, Session { lease, service, place, log })),
             Err(why) => {
-                log.end(&why);
+                log.failed(why);
                 None
             }
         }
@@ -212,7 +212,7 @@ async fn reach(
                 return Err(why);
             }
         };
-        log.attempt(lease.backend.name());
+        log.attempt(lease.backend.address());
         match connect(&lease).await {
             Ok(socket) => {
                 log.pin = session.as_ref().and_then(|session| session.settle(taken_by));
@@ -270,6 +270,9 @@ impl Held for Session {
         log.bytes.from_client.store(traffic.sent_bytes.load(Relaxed), Relaxed);
         log.bytes.from_backend.store(traffic.received_bytes.load(Relaxed), Relaxed);
         log.datagrams = Some((traffic.sent.load(Relaxed), traffic.received.load(Relaxed)));
-        log.end(&end);
+        match end {
+            End::Refused | End::TakenOut => log.failed(end.to_string()),
+            _ => log.ended(end.to_string()),
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! What a client says before it has a backend.
 
-use std::io;
+use std::io::ErrorKind::{Interrupted, WouldBlock};
+use std::io::{self, Read};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -25,6 +27,22 @@ pub(crate) struct FirstBytes {
 }
 
 impl FirstBytes {
+    /// What the client has said already, without waiting for it: most clients that speak first have by the
+    /// time they are accepted.
+    ///
+    /// # Errors
+    /// The client's connection is broken.
+    pub(crate) fn at_hand(client: &TcpStream) -> io::Result<Self> {
+        let mut space = [0; USUAL];
+        // Past tokio, which does not know yet whether there is something.
+        let said = match (&*SockRef::from(client)).read(&mut space) {
+            Ok(said) => said,
+            Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { bytes: space[..said].to_vec(), asked: Asked::default() })
+    }
+
     /// Reads until there is a ClientHello, or can't be one: the client says something else, says no more,
     /// or takes longer than `limit`. It begins with what was read already, `given`.
     ///

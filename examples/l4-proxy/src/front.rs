@@ -47,6 +47,10 @@ pub(crate) struct Front {
     terminator: Option<Arc<Terminator>>,
     /// How the PROXY protocol is received, if it is.
     receiver: Option<Receiver>,
+    /// Whether nothing is read before there is a backend.
+    is_direct: bool,
+    /// Whether it matters to one of the pools where a client connected to.
+    looks_at_local: bool,
 }
 
 /// Reads the certificates of all listeners, in their order. Who has the settings of one of `before` is that
@@ -89,18 +93,35 @@ impl Front {
         services: &[Arc<Service>],
     ) -> Self {
         let (routes, receiver) = (listener.routes.clone(), listener.receiver.clone());
-        Self { services: services.to_vec(), default: listener.pool, routes, terminator, receiver }
+        let (services, default) = (services.to_vec(), listener.pool);
+        let reads = !routes.is_empty() || services[default].looks_at_sni();
+        let is_direct = !reads && receiver.is_none() && terminator.is_none();
+        let looks_at_local = services.iter().any(|service| service.looks_at_local());
+        Self { services, default, routes, terminator, receiver, is_direct, looks_at_local }
+    }
+
+    /// Where the client connected to, if that matters: it takes a system call.
+    fn local_of(&self, client: &TcpStream) -> Option<SocketAddr> {
+        self.looks_at_local.then(|| client.local_addr().ok()).flatten()
     }
 
     /// Serves a connection to its end.
     async fn serve_connection(&self, client: TcpStream, from: SocketAddr) {
         let service = &self.services[self.default];
-        let mut log = ConnectionLog::new(service.clock, from, &service.pool.name);
-        // In a box of its own, which is gone when it is over: a task has room for the largest of its steps,
-        // and a connection that waits should not keep that of a handshake.
-        let opened = match Box::pin(self.open(client, from, &mut log)).await {
-            Ok(opened) => opened,
-            Err(why) => return log.end(&why),
+        let mut log = service.log(from);
+        let opened = if self.is_direct {
+            let who = Client::new(from, self.local_of(&client), None);
+            match FirstBytes::at_hand(&client) {
+                Ok(first) => Opened { stream: ClientStream::Plain(client), who, first },
+                Err(_) => return log.failed(End::BrokenByClient.name()),
+            }
+        } else {
+            // In a box of its own, which is gone when it is over: a task has room for the largest of its
+            // steps, and a connection that waits should not keep that of a handshake.
+            match Box::pin(self.open(client, from, &mut log)).await {
+                Ok(opened) => opened,
+                Err(why) => return log.failed(why),
+            }
         };
         let routed = self.routes.pool(&opened.first.asked).map(|index| &self.services[index]);
         if let Some(service) = routed {
@@ -118,7 +139,7 @@ impl Front {
         log: &mut ConnectionLog,
     ) -> Result<Opened, String> {
         let service = &self.services[self.default];
-        let timeouts = service.timeouts;
+        let timeouts = service.serving.timeouts;
         let Preamble { header, rest } = match &self.receiver {
             Some(receiver) => {
                 let preamble = receiver.read(&mut client, from.ip()).await;
@@ -126,7 +147,7 @@ impl Front {
             }
             None => Preamble::default(),
         };
-        let who = Client::new(from, client.local_addr().ok(), header);
+        let who = Client::new(from, self.local_of(&client), header);
         log.client(who.address);
         if let Some(terminator) = &self.terminator {
             let stream = terminator.accept(client, rest, timeouts.tls_handshake).await;

@@ -14,11 +14,12 @@ use proxy_kit::pools::{self, AllPools, NamedPool, Renewal};
 use proxy_kit::run::{Running, report_checked, until_replaced};
 use proxy_kit::shutdown::{Shutdown, Signals};
 use proxy_kit::tls::{Keeper, Terminator};
+use proxy_kit::workers::Workers;
 use proxy_kit::{StartError, keys};
 use tokio::net::TcpListener;
 
 use crate::NAME;
-use crate::config::{Cli, Listener, Settings, Timeouts};
+use crate::config::{Cli, Listener, Serving, Settings};
 use crate::connection::Service;
 use crate::datagrams::{self, Datagrams};
 use crate::front::{self, Front};
@@ -26,7 +27,7 @@ use crate::target::Target;
 
 /// Runs the proxy until it is told to stop.
 pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
-    let Settings { listeners, udp, pools, admin, timeouts, max_connections } =
+    let Settings { listeners, udp, pools, admin, workers, max_connections, serving } =
         Settings::load(&cli.flags)?;
     let clock = Monotonic::start();
     let pools = pools::build(&pools, clock, Target::new).await?;
@@ -37,7 +38,8 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     }
     let mut inherited = Inherited::from_env()?;
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
-    let sockets = listen::bind_or_inherit(&addresses, &mut inherited)?;
+    let workers = Workers::start(workers)?;
+    let sockets = listen::bind_or_inherit(&addresses, workers.sockets(), &mut inherited)?;
     let udp_sockets = datagrams::bind(&udp, &mut inherited).await?;
     let is_reloaded = cli.flags.config.is_some();
     let signals =
@@ -52,12 +54,13 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     let pools = Arc::new(AllPools::new(pools.into_iter().map(Arc::new).collect()));
     let admin = admin.map(|admin| admin::start(NAME, admin, pools.clone(), shutdown.guard()));
     let gate = Gate::new(max_connections);
-    let listening = Listening::new(Arc::clone(&gate), shutdown.guard());
+    let mut listening = Listening::new(Arc::clone(&gate), shutdown.guard()).by(&workers);
+    listening.set_keepalive(serving.keepalive.clone());
     let certificates = Arc::new(Keeper::default());
     tokio::spawn(Arc::clone(&certificates).run(NAME, shutdown.guard()));
     let datagrams = Datagrams::new(shutdown.guard());
     let (flags, limits) = (cli.flags, gate);
-    let relay = Relay::new(timeouts.relay);
+    let relay = Relay::new(serving.timeouts.relay);
     let mut proxy = Proxy {
         flags,
         clock,
@@ -66,7 +69,7 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
         listening,
         certificates,
         datagrams,
-        timeouts,
+        serving,
         relay,
         admin,
     };
@@ -86,7 +89,7 @@ struct Proxy {
     listening: Listening<Front>,
     certificates: Arc<Keeper>,
     datagrams: Datagrams,
-    timeouts: Timeouts,
+    serving: Serving,
     relay: Relay,
     /// Where operators are served.
     admin: Option<Arc<TcpListener>>,
@@ -101,10 +104,11 @@ impl Proxy {
         terminators: Vec<Option<Arc<Terminator>>>,
         sockets: Vec<Bound>,
     ) -> Result<Vec<Arc<Service>>, StartError> {
-        let (clock, timeouts) = (self.clock, self.timeouts);
-        let relay = self.relay.with_limits(timeouts.relay);
+        let clock = self.clock;
+        let relay = self.relay.with_limits(self.serving.timeouts.relay);
         let service = |pool: &Arc<NamedPool<Target>>| {
-            Arc::new(Service { pool: Arc::clone(pool), clock, timeouts, relay: relay.clone() })
+            let (pool, relay, serving) = (Arc::clone(pool), relay.clone(), self.serving.clone());
+            Arc::new(Service { pool, clock, relay, serving })
         };
         let services: Vec<_> = pools.iter().map(service).collect();
         let front = |(listener, terminator): (&Listener, &Option<Arc<Terminator>>)| {
@@ -122,7 +126,7 @@ impl Proxy {
 
 impl Running for Proxy {
     async fn reload(&mut self) -> Result<String, StartError> {
-        let Settings { listeners, udp, pools, admin: _, timeouts, max_connections } =
+        let Settings { listeners, udp, pools, max_connections, serving, .. } =
             Settings::load(&self.flags)?;
         let before = self.pools.now();
         let renewal = Renewal::prepare(&before, &pools, self.clock, Target::new).await?;
@@ -132,7 +136,8 @@ impl Running for Proxy {
         let udp_sockets = self.datagrams.bind(&udp).await?;
         keys::announce(NAME, renewal.made());
         let (pools, changed) = renewal.commit();
-        self.timeouts = timeouts;
+        self.listening.set_keepalive(serving.keepalive.clone());
+        self.serving = serving;
         self.limits.set(max_connections);
         let services = self.switch(&listeners, &pools, terminators, sockets)?;
         self.datagrams.switch(&udp, &services, udp_sockets)?;
@@ -147,6 +152,6 @@ impl Running for Proxy {
     }
 
     fn shutdown_limit(&self) -> Duration {
-        self.timeouts.shutdown
+        self.serving.timeouts.shutdown
     }
 }

@@ -1,5 +1,7 @@
 //! One line per request.
 
+use std::sync::Arc;
+
 use equipoise_core::{Clock, Instant, PinOutcome};
 use hyper::{Method, StatusCode};
 use proxy_kit::clock::Monotonic;
@@ -16,7 +18,7 @@ pub(crate) struct RequestLog {
     /// session id, say.
     path: String,
     pub(crate) status: Option<StatusCode>,
-    pub(crate) pool: Option<String>,
+    pub(crate) pool: Option<Arc<str>>,
     pub(crate) backend: Option<String>,
     pub(crate) attempts: u32,
     /// What came of its session.

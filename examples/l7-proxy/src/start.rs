@@ -37,7 +37,7 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
         return Ok(());
     }
     let mut inherited = Inherited::from_env()?;
-    let sockets = listen::bind_or_inherit(&starting.listeners, &mut inherited)?;
+    let sockets = listen::bind_or_inherit(&starting.listeners, 1, &mut inherited)?;
     starting.run(cli.flags, sockets, inherited, |_| {}).await
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
 async fn start_demo(mut flags: Flags) -> Result<(), StartError> {
     let addresses = listeners_from_flags(&flags, DEFAULT_LISTEN)?;
     let mut inherited = Inherited::from_env()?;
-    let sockets = listen::bind_or_inherit(&addresses, &mut inherited)?;
+    let sockets = listen::bind_or_inherit(&addresses, 1, &mut inherited)?;
     let demo = Demo::bind()?;
     flags.backend = demo.specs()?;
     let starting = Starting::new(Settings::load(&flags)?).await?;

@@ -17,7 +17,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use proxy_kit::clock::Monotonic;
-use proxy_kit::connect::Backend;
+use proxy_kit::connect::{Backend, Then};
 use proxy_kit::observer::Connections;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -107,7 +107,7 @@ impl Upstream {
     /// A new connection.
     pub(crate) async fn connect(&self, limit: Duration) -> io::Result<Connection> {
         let age = self.age();
-        let stream = self.backend.connect(limit).await?;
+        let stream = self.backend.connect(limit, Then::Send).await?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         // Its errors reach the request that it carries, or, if it is idle, nobody.

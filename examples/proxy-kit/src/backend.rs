@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use equipoise_core::Weight;
 use serde::de::value::MapAccessDeserializer;
@@ -14,7 +15,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 /// It has one way to be written, which is its identity: names in lower case, IPv6 addresses
 /// shortened and in brackets.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Address(String);
+pub struct Address(Arc<str>);
 
 impl Address {
     /// The text, `host:port`.
@@ -25,7 +26,7 @@ impl Address {
 
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
-        Self(address.to_string())
+        Self(address.to_string().into())
     }
 }
 
@@ -54,7 +55,7 @@ impl FromStr for Address {
             _ => return wrong(&format!("port `{port}` is not a number from 1 to 65535")),
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self(address.to_string()));
+            return Ok(Self::from(address));
         }
         let label = |label: &str| {
             !label.is_empty()
@@ -65,7 +66,7 @@ impl FromStr for Address {
         if name.len() > 253 || !name.split('.').all(label) {
             return wrong(&format!("`{host}` is neither a host name nor an IP address"));
         }
-        Ok(Self(text.to_ascii_lowercase()))
+        Ok(Self(text.to_ascii_lowercase().into()))
     }
 }
 

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use equipoise_tokio::probe::ProbeError;
-use tokio::net::TcpStream;
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 use crate::backend::Address;
@@ -58,18 +59,23 @@ impl Backend {
         self.name.as_str()
     }
 
+    /// The same, to keep.
+    pub const fn address(&self) -> &Address {
+        &self.name
+    }
+
     /// Connects to one of its addresses, in the resolver's order. None of them can use up the time
     /// of those after it: each gets an equal part of what is left.
     ///
     /// # Errors
     /// The last address's; [`io::ErrorKind::TimedOut`] if it did not answer.
-    pub async fn connect(&self, limit: Duration) -> io::Result<TcpStream> {
+    pub async fn connect(&self, limit: Duration, then: Then) -> io::Result<TcpStream> {
         let mut now = Instant::now();
         let deadline = now + limit;
         let mut result = Err(io::ErrorKind::NotFound.into());
         for (address, left) in self.addresses.iter().zip((1..=self.addresses.len() as u32).rev()) {
             let share = deadline.saturating_duration_since(now) / left;
-            result = match timeout_at(now + share, TcpStream::connect(address)).await {
+            result = match timeout_at(now + share, connect(*address, then)).await {
                 Ok(result) => result,
                 Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
             };
@@ -81,6 +87,25 @@ impl Backend {
         }
         result
     }
+}
+
+/// What happens on a new connection first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Then {
+    /// This side sends something, at once. On Linux the last packet of the handshake is left out then: what
+    /// is sent says the same. (HAProxy's `tcp-smart-connect`.)
+    Send,
+    /// The other side may be the one that sends something.
+    Wait,
+}
+
+async fn connect(address: SocketAddr, then: Then) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    #[cfg(target_os = "linux")]
+    if then == Then::Send {
+        let _ = SockRef::from(&socket).set_tcp_quickack(false);
+    }
+    socket.connect(address).await
 }
 
 /// Whether it is this machine that can't connect: it has no file descriptor or port left. That says

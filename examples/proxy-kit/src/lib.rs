@@ -15,6 +15,8 @@
 //! | [`pools`] | resolved backends in an `equipoise_pool::Pool` |
 //! | [`connect`] | a connection to a backend, in a limited time |
 //! | [`listen`] | bound sockets, and what serves the connections that each accepts |
+//! | [`workers`] | threads that serve connections by themselves |
+//! | [`keepalive`] | TCP's own probes of connections on which nothing happens |
 //! | [`tls`] | TLS that ends at a listener: certificates that are read anew, and the handshake |
 //! | `handover` | one process takes the place of another, with its sockets |
 //! | [`shutdown`] | signals, connections in hand, and the wait for them |
@@ -42,6 +44,7 @@ pub mod flags;
 #[cfg(unix)]
 mod handover;
 pub mod health;
+pub mod keepalive;
 pub mod keys;
 pub mod listen;
 pub mod log;
@@ -53,5 +56,6 @@ pub mod settings;
 pub mod shutdown;
 pub mod sticky;
 pub mod tls;
+pub mod workers;
 
 pub use error::StartError;

@@ -4,23 +4,27 @@ mod accept;
 mod gate;
 mod inherited;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use socket2::{Domain, SockRef, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 pub use self::accept::accept;
-pub use self::gate::{Gate, Place};
+pub use self::gate::{Entered, Gate};
 pub use self::inherited::Inherited;
 
 use self::accept::accept_at;
 use crate::shutdown::Guard;
+use crate::workers::Workers;
 use crate::{StartError, log};
 
 /// Connections that the system keeps until they are accepted, if it keeps so many: `somaxconn`.
-const BACKLOG: u32 = 4096;
+const BACKLOG: i32 = 4096;
 
 /// What serves the connections of a listener.
 pub trait Serve: Sized + Send + Sync + 'static {
@@ -34,38 +38,53 @@ pub trait Serve: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = ()> + Send + 'static;
 }
 
-/// A socket that listens, and the address that is written for it: its port may be 0.
+/// The sockets that listen on an address, one for each worker, and the address as it is written: its
+/// port may be 0.
 #[derive(Debug)]
 pub struct Bound {
     written: SocketAddr,
-    listener: Arc<TcpListener>,
+    listeners: Vec<std::net::TcpListener>,
 }
 
 impl Bound {
-    /// Listens here.
+    /// Listens here, with so many sockets.
     ///
     /// # Errors
     /// An address that can't be had, by name: in use, not of this machine, not allowed.
-    pub fn new(address: SocketAddr) -> Result<Self, StartError> {
-        Ok(Self { written: address, listener: Arc::new(bind_one(address)?) })
+    pub fn new(address: SocketAddr, sockets: usize) -> Result<Self, StartError> {
+        let mut bound = Self { written: address, listeners: Vec::new() };
+        bound.fill(sockets)?;
+        Ok(bound)
     }
 
-    /// Where it listens.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn local_addr(&self) -> Result<SocketAddr, StartError> {
-        self.listener.local_addr().map_err(|error| StartError::new("listener", error))
+    /// Adds sockets until there are so many.
+    fn fill(&mut self, sockets: usize) -> Result<(), StartError> {
+        while self.listeners.len() < sockets {
+            // The first one has chosen the port.
+            let address = self.listeners.first().map_or(Ok(self.written), |it| it.local_addr());
+            let listener = address.and_then(|address| listen(address, sockets > 1));
+            self.listeners.push(listener.map_err(|error| cannot_listen(self.written, &error))?);
+        }
+        Ok(())
     }
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> StartError {
+    StartError::new(format!("listen on {address}"), error)
+}
+
+/// `is_shared`: with other sockets on the same address, among which the system deals out connections.
+fn listen(address: SocketAddr, is_shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
     // Connections of a process before this one may be in TIME_WAIT.
     #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(is_shared)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Binds all addresses, or none.
@@ -81,20 +100,24 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
 /// # Errors
 /// As [`Bound::new`].
 pub fn bind_one(address: SocketAddr) -> Result<TcpListener, StartError> {
-    listen(address).map_err(|error| StartError::new(format!("listen on {address}"), error))
+    let listener = listen(address, false).and_then(TcpListener::from_std);
+    listener.map_err(|error| cannot_listen(address, &error))
 }
 
-/// The same, but sockets that were inherited are taken where they are of the same address.
+/// Binds all addresses with so many sockets each. Those that were inherited are among them where they are
+/// of the same address.
 ///
 /// # Errors
 /// As [`Bound::new`].
 pub fn bind_or_inherit(
     addresses: &[SocketAddr],
+    sockets: usize,
     inherited: &mut Inherited,
 ) -> Result<Vec<Bound>, StartError> {
-    let bind = |address: &SocketAddr| match inherited.take(*address)? {
-        Some(listener) => Ok(Bound { written: *address, listener: Arc::new(listener) }),
-        None => Bound::new(*address),
+    let bind = |&address: &SocketAddr| {
+        let mut bound = Bound { written: address, listeners: inherited.take(address)? };
+        bound.fill(sockets)?;
+        Ok(bound)
     };
     addresses.iter().map(bind).collect()
 }
@@ -103,15 +126,25 @@ pub fn bind_or_inherit(
 /// more.
 #[derive(Debug)]
 pub struct Listening<S> {
-    sockets: Vec<Socket<S>>,
+    places: Vec<Place<S>>,
     gate: Arc<Gate>,
     guard: Guard,
+    /// What accepts and serves connections, one socket of each address each.
+    runtimes: Vec<Handle>,
+    keepalive: Option<TcpKeepalive>,
+}
+
+/// An address, and who accepts there.
+#[derive(Debug)]
+struct Place<S> {
+    written: SocketAddr,
+    service: Arc<ArcSwap<S>>,
+    acceptors: Vec<Acceptor>,
 }
 
 #[derive(Debug)]
-struct Socket<S> {
-    bound: Bound,
-    service: Arc<ArcSwap<S>>,
+struct Acceptor {
+    listener: Arc<TcpListener>,
     accepts: AbortHandle,
 }
 
@@ -137,9 +170,27 @@ impl Switched {
 }
 
 impl<S: Serve> Listening<S> {
-    /// Nothing yet. No more connections are accepted at a time than the gate lets in.
+    /// Nothing yet. No more connections are accepted at a time than the gate lets in, and they are served
+    /// where this is called.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn new(gate: Arc<Gate>, guard: Guard) -> Self {
-        Self { sockets: Vec::new(), gate, guard }
+        let runtimes = vec![Handle::current()];
+        Self { places: Vec::new(), gate, guard, runtimes, keepalive: None }
+    }
+
+    /// Connections are accepted and served by these workers, if there are any.
+    #[must_use]
+    pub fn by(self, workers: &Workers) -> Self {
+        let handles: Vec<_> = workers.handles().cloned().collect();
+        if handles.is_empty() { self } else { Self { runtimes: handles, ..self } }
+    }
+
+    /// From now on a client's connection on which nothing happens is probed like this.
+    pub fn set_keepalive(&mut self, keepalive: Option<TcpKeepalive>) {
+        self.keepalive = keepalive;
+        self.sockets().for_each(|listener| keep_alive(listener, self.keepalive.as_ref()));
     }
 
     /// Binds those of the addresses that it does not listen on yet.
@@ -147,7 +198,7 @@ impl<S: Serve> Listening<S> {
     /// # Errors
     /// As [`Bound::new`]; nothing has changed.
     pub fn bind(&self, addresses: &[SocketAddr]) -> Result<Vec<Bound>, StartError> {
-        let mut here: Vec<_> = self.sockets.iter().map(|socket| socket.bound.written).collect();
+        let mut here: Vec<_> = self.places.iter().map(|place| place.written).collect();
         let mut is_new = |address: &&SocketAddr| {
             let at = here.iter().position(|here| here == *address);
             at.map(|at| here.swap_remove(at)).is_none()
@@ -155,7 +206,7 @@ impl<S: Serve> Listening<S> {
         addresses
             .iter()
             .filter(|address| is_new(address))
-            .map(|&address| Bound::new(address))
+            .map(|&address| Bound::new(address, self.runtimes.len()))
             .collect()
     }
 
@@ -163,49 +214,78 @@ impl<S: Serve> Listening<S> {
     /// `new` are the sockets of those that it did not listen on. Connections that were accepted stay.
     ///
     /// # Errors
-    /// The system does not say where a socket listens.
+    /// The system does not say where a socket listens, or does not let it be used.
     pub fn switch(
         &mut self,
         services: Vec<(SocketAddr, Arc<S>)>,
         mut new: Vec<Bound>,
     ) -> Result<Switched, StartError> {
-        let mut before = std::mem::take(&mut self.sockets);
+        let mut before = std::mem::take(&mut self.places);
         let mut switched = Switched::default();
         for (address, service) in services {
-            if let Some(at) = before.iter().position(|socket| socket.bound.written == address) {
-                let socket = before.swap_remove(at);
-                socket.service.store(service);
-                self.sockets.push(socket);
+            if let Some(at) = before.iter().position(|place| place.written == address) {
+                let place = before.swap_remove(at);
+                place.service.store(service);
+                self.places.push(place);
             } else if let Some(at) = new.iter().position(|bound| bound.written == address) {
-                let bound = new.swap_remove(at);
-                switched.opened.push(bound.local_addr()?);
-                self.sockets.push(self.accepting(bound, service));
+                let place = self.accepting(new.swap_remove(at), service);
+                let place = place.map_err(|error| cannot_listen(address, &error))?;
+                switched.opened.extend(place.local_addr());
+                self.places.push(place);
             }
         }
-        for socket in before {
-            switched.closed.extend(socket.bound.local_addr());
-        }
+        switched.closed.extend(before.iter().filter_map(Place::local_addr));
         Ok(switched)
     }
 
-    fn accepting(&self, bound: Bound, service: Arc<S>) -> Socket<S> {
+    fn accepting(&self, bound: Bound, service: Arc<S>) -> io::Result<Place<S>> {
         let service = Arc::new(ArcSwap::new(service));
-        let listener = Arc::clone(&bound.listener);
-        let (gate, guard) = (Arc::clone(&self.gate), self.guard.clone());
-        let serves = Arc::clone(&service);
-        let accepts = accept_at(gate, listener, guard, move |stream, client, guard| {
-            S::serve(Arc::clone(&serves), stream, client, guard)
-        });
-        Socket { bound, service, accepts: tokio::spawn(accepts).abort_handle() }
+        // A process before this one may have had more workers: none of its sockets is closed, where
+        // connections wait.
+        let runtimes = self.runtimes.iter().cycle();
+        let acceptor = |(listener, runtime): (_, &Handle)| {
+            let _entered = runtime.enter();
+            let listener = Arc::new(TcpListener::from_std(listener)?);
+            keep_alive(&listener, self.keepalive.as_ref());
+            let serves = Arc::clone(&service);
+            let serve =
+                move |stream, client, guard| S::serve(Arc::clone(&serves), stream, client, guard);
+            let (gate, guard) = (Arc::clone(&self.gate), self.guard.clone());
+            let accepts = runtime.spawn(accept_at(gate, Arc::clone(&listener), guard, serve));
+            Ok(Acceptor { listener, accepts: accepts.abort_handle() })
+        };
+        let acceptors: io::Result<_> =
+            bound.listeners.into_iter().zip(runtimes).map(acceptor).collect();
+        Ok(Place { written: bound.written, service, acceptors: acceptors? })
     }
 
     /// All sockets, for whoever takes them over.
     pub fn sockets(&self) -> impl Iterator<Item = &TcpListener> {
-        self.sockets.iter().map(|socket| &*socket.bound.listener)
+        self.places.iter().flat_map(|place| &place.acceptors).map(|acceptor| &*acceptor.listener)
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.places.iter().filter_map(Place::local_addr)
     }
 }
 
-impl<S> Drop for Socket<S> {
+/// On Linux a connection has this from the socket that accepts it.
+fn keep_alive(listener: &TcpListener, keepalive: Option<&TcpKeepalive>) {
+    let socket = SockRef::from(listener);
+    let _ = match keepalive {
+        Some(keepalive) => socket.set_tcp_keepalive(keepalive),
+        None => socket.set_keepalive(false),
+    };
+}
+
+impl<S> Place<S> {
+    fn local_addr(&self) -> Option<SocketAddr> {
+        self.acceptors.first().and_then(|acceptor| acceptor.listener.local_addr().ok())
+    }
+}
+
+impl Drop for Acceptor {
     fn drop(&mut self) {
         // Nothing that was accepted is lost: that has a task of its own.
         self.accepts.abort();

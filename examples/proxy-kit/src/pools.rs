@@ -39,7 +39,7 @@ use crate::sticky::{Memory, Sticky};
 #[derive(Debug)]
 pub struct NamedPool<B> {
     /// What the configuration calls it.
-    pub name: String,
+    pub name: Arc<str>,
     /// The key that it picks by, if it does.
     pub key: Option<PoolKey>,
     /// How it keeps a session's requests together, if it does.
@@ -124,7 +124,7 @@ impl<B: Connections> NamedPool<B> {
             Arc::new(Breaker { clock, config, state })
         });
         Ok(Self {
-            name: settings.name().to_owned(),
+            name: settings.name().into(),
             key,
             sticky,
             control,
@@ -251,7 +251,7 @@ impl<B: Connections> NamedPool<B> {
             }
         };
         PoolReport {
-            name: self.name.clone(),
+            name: self.name.to_string(),
             policy: self.settings.policy().to_string(),
             panic: self.control.panic(),
             sessions: sticky.map(Sticky::report),
@@ -492,7 +492,7 @@ impl<B: Connections + std::fmt::Debug> crate::admin::Pools for AllPools<B> {
 
     fn act(&self, pool: &str, backend: &str, action: Action) -> Result<(), ActError> {
         let pools = self.now();
-        let named = pools.iter().find(|named| named.name == pool).ok_or(ActError::Unknown)?;
+        let named = pools.iter().find(|named| &*named.name == pool).ok_or(ActError::Unknown)?;
         named.act(backend, action)
     }
 }

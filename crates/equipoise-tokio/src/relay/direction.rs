@@ -78,12 +78,14 @@ impl<'a> Direction<'a> {
     }
 
     /// Passes on what there is. `moved` grows by the bytes that were. Ready when the end has been passed
-    /// on, again and again.
+    /// on, again and again; with `is_last` both connections are closed then, which passes on the end of a
+    /// socket.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Wire<'_>,
         to: &mut Wire<'_>,
+        is_last: bool,
         moved: &mut usize,
     ) -> Poll<Result<(), Fault>> {
         let before = *moved;
@@ -94,7 +96,9 @@ impl<'a> Direction<'a> {
             }
             ready!(self.poll_drain(cx, to, moved)).map_err(|_| Fault::To)?;
             if self.phase == Phase::Ending {
-                ready!(to.poll_shutdown(cx)).map_err(|_| Fault::To)?;
+                if !is_last || to.socket().is_none() {
+                    ready!(to.poll_shutdown(cx)).map_err(|_| Fault::To)?;
+                }
                 self.phase = Phase::Ended;
                 break;
             }

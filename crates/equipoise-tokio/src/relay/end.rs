@@ -34,9 +34,11 @@ pub enum End {
     TakenOut,
 }
 
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl End {
+    /// In a few words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Closed => "closed",
             Self::BrokenByClient => "broken by client",
             Self::BrokenByBackend => "broken by backend",
@@ -44,6 +46,12 @@ impl fmt::Display for End {
             Self::HalfClosed => "half-closed for too long",
             Self::TooLong => "open for too long",
             Self::TakenOut => "the backend was taken out",
-        })
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

@@ -63,12 +63,13 @@ impl<'a> Session<'a> {
     fn poll_bytes(&mut self, cx: &mut Context<'_>, watch: Option<&mut Watch>) -> Option<End> {
         let Self { client, backend, to_backend, to_client } = self;
         let (mut up, mut down) = (0, 0);
-        let forth = match to_backend.poll(cx, client, backend, &mut up) {
+        let is_last = to_client.phase() == Phase::Ended;
+        let forth = match to_backend.poll(cx, client, backend, is_last, &mut up) {
             Poll::Ready(Err(Fault::From)) => return Some(End::BrokenByClient),
             Poll::Ready(Err(Fault::To)) => return Some(End::BrokenByBackend),
             polled => polled.is_ready(),
         };
-        let back = match to_client.poll(cx, backend, client, &mut down) {
+        let back = match to_client.poll(cx, backend, client, forth, &mut down) {
             Poll::Ready(Err(Fault::From)) => return Some(End::BrokenByBackend),
             Poll::Ready(Err(Fault::To)) => return Some(End::BrokenByClient),
             polled => polled.is_ready(),

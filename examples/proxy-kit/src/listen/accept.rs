@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
@@ -36,6 +37,7 @@ pub(super) async fn accept_at<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
+    let _ = SockRef::from(&*listener).set_tcp_nodelay(true);
     let mut trouble = Trouble::default();
     loop {
         let accepted = tokio::select! {
@@ -48,6 +50,8 @@ pub(super) async fn accept_at<F>(
         match accepted {
             Ok((place, (stream, client))) => {
                 trouble.is_over();
+                // On Linux it has that from the socket that listens.
+                #[cfg(not(target_os = "linux"))]
                 let _ = stream.set_nodelay(true);
                 // In a box: a future that is moved into another one has room there twice.
                 let served = Box::pin(serve(stream, client, guard.clone()));

@@ -19,7 +19,7 @@ pub struct Gate {
 
 /// A connection's place, which is free when this is dropped.
 #[derive(Debug)]
-pub struct Place(Arc<Gate>);
+pub struct Entered(Arc<Gate>);
 
 impl Gate {
     /// `None`: as many as the system has file descriptors for.
@@ -41,7 +41,7 @@ impl Gate {
 
     /// Waits for a place. The log hears of it when the first one waits after a time in which half of
     /// the places were free.
-    pub async fn enter(self: &Arc<Self>) -> Place {
+    pub async fn enter(self: &Arc<Self>) -> Entered {
         loop {
             // Before looking: a place that comes free meanwhile is not missed.
             let mut free = std::pin::pin!(self.free.notified());
@@ -49,7 +49,7 @@ impl Gate {
             let most = self.most.load(SeqCst);
             let enter = |inside| (inside < most).then_some(inside + 1);
             if self.inside.fetch_update(SeqCst, SeqCst, enter).is_ok() {
-                return Place(Arc::clone(self));
+                return Entered(Arc::clone(self));
             }
             if !self.is_told.swap(true, SeqCst) {
                 log::warn(format_args!(
@@ -61,7 +61,7 @@ impl Gate {
     }
 }
 
-impl Drop for Place {
+impl Drop for Entered {
     fn drop(&mut self) {
         let inside = self.0.inside.fetch_sub(1, SeqCst) - 1;
         if inside < self.0.most.load(SeqCst) / 2 {
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    async fn enters(gate: &Arc<Gate>) -> Option<Place> {
+    async fn enters(gate: &Arc<Gate>) -> Option<Entered> {
         timeout(Duration::from_millis(20), gate.enter()).await.ok()
     }
 

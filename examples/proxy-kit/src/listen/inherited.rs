@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use listenfd::ListenFd;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 
 use crate::{StartError, log};
 
@@ -34,12 +34,20 @@ impl Inherited {
         Ok(this)
     }
 
-    /// The one that listens on this address, if there is one; of port 0 any of that address.
-    pub(crate) fn take(&mut self, address: SocketAddr) -> Result<Option<TcpListener>, StartError> {
-        let Some((address, listener)) = take(&mut self.tcp, address) else { return Ok(None) };
-        let wrong = |error| StartError::new(format!("LISTEN_FDS: {address}"), error);
-        listener.set_nonblocking(true).map_err(wrong)?;
-        TcpListener::from_std(listener).map(Some).map_err(wrong)
+    /// Those that listen on this address: one, or one for each worker. Of port 0 the first one of that
+    /// address says which port it is.
+    pub(crate) fn take(
+        &mut self,
+        mut address: SocketAddr,
+    ) -> Result<Vec<std::net::TcpListener>, StartError> {
+        let mut listeners = Vec::new();
+        while let Some((at, listener)) = take(&mut self.tcp, address) {
+            let wrong = |error| StartError::new(format!("LISTEN_FDS: {at}"), error);
+            listener.set_nonblocking(true).map_err(wrong)?;
+            listeners.push(listener);
+            address = at;
+        }
+        Ok(listeners)
     }
 
     /// The same of UDP sockets.

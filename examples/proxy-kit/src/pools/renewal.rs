@@ -77,7 +77,7 @@ impl<B: Connections> Renewal<B> {
             replaced: Vec::new(),
         };
         for settings in settings {
-            let old = before.iter().find(|pool| pool.name == settings.name());
+            let old = before.iter().find(|pool| &*pool.name == settings.name());
             if let Some(old) = old.filter(|old| old.settings.is_like(settings)) {
                 this.stay(old, settings, &make).await?;
                 continue;
@@ -98,7 +98,7 @@ impl<B: Connections> Renewal<B> {
             this.made.push(Arc::clone(&pool));
             this.pools.push(pool);
         }
-        let is_gone = |pool: &&Arc<NamedPool<B>>| settings.iter().all(|s| s.name() != pool.name);
+        let is_gone = |pool: &&Arc<NamedPool<B>>| settings.iter().all(|s| s.name() != &*pool.name);
         this.changes.gone = before.iter().filter(is_gone).count();
         Ok(this)
     }
