@@ -116,6 +116,12 @@ pub fn bind_or_inherit(
 ) -> Result<Vec<Bound>, StartError> {
     let bind = |&address: &SocketAddr| {
         let mut bound = Bound { written: address, listeners: inherited.take(address)? };
+        // They may be from a process without workers.
+        #[cfg(unix)]
+        for listener in bound.listeners.iter().filter(|_| sockets > 1) {
+            let shared = SockRef::from(listener).set_reuse_port(true);
+            shared.map_err(|error| cannot_listen(address, &error))?;
+        }
         bound.fill(sockets)?;
         Ok(bound)
     };

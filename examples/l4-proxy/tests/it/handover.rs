@@ -12,12 +12,12 @@ use proxy_lab::wait;
 
 use crate::{PROXY, SCRATCH};
 
-fn config(backend: &Backend, more: &str) -> String {
+fn config(backend: &Backend, workers: usize) -> String {
     format!(
-        "[[listeners]]\naddress = \"127.0.0.1:0\"\npool = \"a\"\n\
+        "workers = {workers}\n[[listeners]]\naddress = \"127.0.0.1:0\"\npool = \"a\"\n\
          [[listeners]]\naddress = \"[::1]:0\"\npool = \"a\"\n\
          [admin]\naddress = \"127.0.0.1:0\"\n\
-         [pools.a]\nbackends = [{:?}]\n{more}\n",
+         [pools.a]\nbackends = [{:?}]\n",
         backend.address
     )
 }
@@ -45,14 +45,30 @@ impl Drop for Successor {
 
 #[test]
 fn another_process_takes_over_and_no_connection_is_lost() {
+    takes_over(0, 0);
+}
+
+#[test]
+fn another_process_may_have_more_workers() {
+    takes_over(0, 2);
+    takes_over(1, 3);
+}
+
+#[test]
+fn another_process_may_have_fewer_workers() {
+    takes_over(3, 2);
+    takes_over(2, 0);
+}
+
+fn takes_over(before: usize, after: usize) {
     let (a, b) = (Backend::named("a"), Backend::named("b"));
-    let file = ConfigFile::new(SCRATCH, "handover", &config(&a, ""));
+    let file = ConfigFile::new(SCRATCH, "handover", &config(&a, before));
     let mut proxy = Proxy::start(PROXY, 2, ["--config", file.path()]);
     let addresses = proxy.addresses.clone();
     let mut open = Connection::open(addresses[0]);
     assert_eq!(open.request("GET / HTTP/1.1\r\n\r\n").text(), "a");
 
-    file.rewrite(&config(&b, ""));
+    file.rewrite(&config(&b, after));
     let (done, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     let successor = thread::scope(|scope| {
         for address in &addresses {
@@ -89,7 +105,7 @@ fn another_process_takes_over_and_no_connection_is_lost() {
 #[test]
 fn a_successor_that_does_not_start_changes_nothing() {
     let a = Backend::named("a");
-    let file = ConfigFile::new(SCRATCH, "handover", &config(&a, ""));
+    let file = ConfigFile::new(SCRATCH, "handover", &config(&a, 0));
     let mut proxy = Proxy::start(PROXY, 2, ["--config", file.path()]);
     file.rewrite("not toml");
     proxy.signal("USR2");

@@ -1,10 +1,12 @@
 //! The real binary, between real sockets.
 
 mod configuration;
+mod connection_log;
 mod failover;
 mod fleet;
 mod handover;
 mod health;
+mod keepalive;
 mod keys;
 mod lab;
 mod limits;
@@ -18,6 +20,7 @@ mod tls_party;
 mod tls_reload;
 mod tls_routes;
 mod udp;
+mod workers;
 
 /// The program under test.
 const PROXY: &str = env!("CARGO_BIN_EXE_l4-proxy");
