@@ -1,7 +1,11 @@
 //! As many connections as there may be.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
 use proxy_lab::backend::Backend;
-use proxy_lab::client::Connection;
+use proxy_lab::client::{Connection, get};
 use proxy_lab::process::Proxy;
 use proxy_lab::table::ConfigFile;
 use proxy_lab::wait;
@@ -39,6 +43,39 @@ fn clients_beyond_the_limit_wait_for_a_place() {
     proxy.signal("HUP");
     assert_eq!(next.reply().text(), "a");
     assert_eq!(proxy.errors().len(), 1, "{:?}", proxy.errors());
+}
+
+#[test]
+fn a_listener_that_waits_for_clients_takes_no_place() {
+    let (inside, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let seen = Arc::clone(&most);
+    let backend = Backend::new(move |connection| {
+        seen.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
+        while connection.request().is_some() {
+            connection.reply(200, "a");
+        }
+        inside.fetch_sub(1, SeqCst);
+    });
+    let listeners = ["127.0.0.1:0", "127.0.0.2:0", "[::1]:0"]
+        .map(|address| format!("[[listeners]]\naddress = \"{address}\"\npool = \"a\"\n"));
+    let config = format!(
+        "{}[pools.a]\nbackends = [{:?}]\n[limits]\nmax_connections = 1\n",
+        listeners.concat(),
+        backend.address
+    );
+    let proxy = Proxy::configured(PROXY, 3, ConfigFile::new(SCRATCH, "places", &config));
+    // Whichever of them is asked, and however often the same one.
+    for index in [2, 2, 1, 0, 0, 1, 2] {
+        assert_eq!(get(proxy.addresses[index], "/").text(), "a", "{index}");
+    }
+    // Of clients that come by all of them at once, one is served at a time.
+    thread::scope(|scope| {
+        for index in (0..12).map(|client| client % 3) {
+            let address = proxy.addresses[index];
+            scope.spawn(move || assert_eq!(get(address, "/").text(), "a", "{index}"));
+        }
+    });
+    assert_eq!(most.load(SeqCst), 1);
 }
 
 /// Two backends that take one connection each, and a queue.

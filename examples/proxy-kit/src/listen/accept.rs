@@ -9,7 +9,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use super::Gate;
+use super::{Entered, Gate};
 use crate::log;
 use crate::shutdown::Guard;
 
@@ -42,23 +42,28 @@ pub(super) async fn accept_at<F>(
     loop {
         let accepted = tokio::select! {
             accepted = async {
-                let place = gate.enter().await;
-                listener.accept().await.map(|accepted| (place, accepted))
+                gate.opens().await;
+                listener.accept().await
             } => accepted,
             () = guard.stopping() => return,
         };
         match accepted {
-            Ok((place, (stream, client))) => {
+            Ok((stream, client)) => {
                 trouble.is_over();
                 // On Linux it has that from the socket that listens.
                 #[cfg(not(target_os = "linux"))]
                 let _ = stream.set_nodelay(true);
                 // In a box: a future that is moved into another one has room there twice.
                 let served = Box::pin(serve(stream, client, guard.clone()));
-                tokio::spawn(async move {
-                    served.await;
-                    drop(place);
-                });
+                match gate.try_enter() {
+                    Some(place) => spawn(served, place),
+                    // Other listeners have let in the last ones meanwhile. Nobody is sent away: it waits, and so
+                    // does this listener from now on.
+                    None => {
+                        let gate = Arc::clone(&gate);
+                        tokio::spawn(async move { spawn(served, gate.enter().await) });
+                    }
+                }
             }
             // The client has gone again: the next one is not worse off.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -68,6 +73,14 @@ pub(super) async fn accept_at<F>(
             }
         }
     }
+}
+
+/// Serves, and gives the place back.
+fn spawn(served: impl Future<Output = ()> + Send + 'static, place: Entered) {
+    tokio::spawn(async move {
+        served.await;
+        drop(place);
+    });
 }
 
 /// A time in which nothing can be accepted. It is told when it begins and when it is over, and not ten

@@ -39,19 +39,38 @@ impl Gate {
         self.inside.load(SeqCst)
     }
 
-    /// Waits for a place. The log hears of it when the first one waits after a time in which half of
-    /// the places were free.
+    /// Waits until there is room, and takes none of it: whoever waits for a client needs no place yet. The log
+    /// hears of it when the first one waits after a time in which half of the places were free.
+    pub async fn opens(&self) {
+        self.until(|| (self.inside() < self.most.load(SeqCst)).then_some(())).await;
+    }
+
+    /// Takes a place, if there is one.
+    pub fn try_enter(self: &Arc<Self>) -> Option<Entered> {
+        let most = self.most.load(SeqCst);
+        let enter = |inside| (inside < most).then_some(inside + 1);
+        let entered = self.inside.fetch_update(SeqCst, SeqCst, enter).is_ok();
+        entered.then(|| Entered(Arc::clone(self)))
+    }
+
+    /// Waits for a place; the log hears of it as of [`opens`](Self::opens).
     pub async fn enter(self: &Arc<Self>) -> Entered {
+        self.until(|| self.try_enter()).await
+    }
+
+    async fn until<T>(&self, mut condition: impl FnMut() -> Option<T>) -> T {
+        if let Some(value) = condition() {
+            return value;
+        }
         loop {
             // Before looking: a place that comes free meanwhile is not missed.
             let mut free = std::pin::pin!(self.free.notified());
             free.as_mut().enable();
-            let most = self.most.load(SeqCst);
-            let enter = |inside| (inside < most).then_some(inside + 1);
-            if self.inside.fetch_update(SeqCst, SeqCst, enter).is_ok() {
-                return Entered(Arc::clone(self));
+            if let Some(value) = condition() {
+                return value;
             }
             if !self.is_told.swap(true, SeqCst) {
+                let most = self.most.load(SeqCst);
                 log::warn(format_args!(
                     "accept: {most} connections, limits.max_connections; clients wait"
                 ));
@@ -67,7 +86,8 @@ impl Drop for Entered {
         if inside < self.0.most.load(SeqCst) / 2 {
             self.0.is_told.store(false, SeqCst);
         }
-        self.0.free.notify_one();
+        // All: one that finds room need not have a client to take it.
+        self.0.free.notify_waiters();
     }
 }
 
