@@ -5,8 +5,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use parking_lot::Mutex;
 
 use crate::client::{Connection, Reply};
 use crate::process::Proxy;
@@ -71,7 +72,14 @@ impl Demo {
         let address = own_address();
         let file = format!("{}-{}.db", std::process::id(), address.replace([':', '.'], "-"));
         let database = PathBuf::from(scratch).join(file);
-        Self { program: program(proxy), process: None, database, sessions: None, name, address }
+        Self {
+            program: beside(proxy, "demo-backend", "demo-backend"),
+            process: None,
+            database,
+            sessions: None,
+            name,
+            address,
+        }
     }
 
     /// Kills it with SIGKILL, as the kernel does when memory is short.
@@ -172,22 +180,21 @@ pub fn own_ip() -> std::net::Ipv4Addr {
     std::net::Ipv4Addr::new(127, 128 | high, low, last)
 }
 
-/// Beside the proxy. Cargo builds the programs of other packages only if it is asked to.
-fn program(proxy: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let build = || {
-        let path = Path::new(proxy).with_file_name("demo-backend");
-        if !path.is_file() {
-            let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let profile = match Path::new(proxy).parent().and_then(Path::file_name) {
-                Some(name) if name != "debug" => name.to_string_lossy().into_owned(),
-                _ => "dev".to_owned(),
-            };
-            let args = ["build", "--quiet", "--package", "demo-backend", "--profile", &profile];
-            let status = Command::new(cargo).args(args).status().expect("cargo runs");
-            assert!(status.success() && path.is_file(), "{} can't be built", path.display());
-        }
-        path
-    };
-    BUILT.get_or_init(build).clone()
+/// A program beside the proxy. Cargo builds those of other packages only if it is asked to.
+pub(crate) fn beside(proxy: &str, package: &str, program: &str) -> PathBuf {
+    // One at a time.
+    static BUILDS: Mutex<()> = Mutex::new(());
+    let _one = BUILDS.lock();
+    let path = Path::new(proxy).with_file_name(program);
+    if !path.is_file() {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let profile = match Path::new(proxy).parent().and_then(Path::file_name) {
+            Some(name) if name != "debug" => name.to_string_lossy().into_owned(),
+            _ => "dev".to_owned(),
+        };
+        let args = ["build", "--quiet", "--package", package, "--profile", &profile];
+        let status = Command::new(cargo).args(args).status().expect("cargo runs");
+        assert!(status.success() && path.is_file(), "{} can't be built", path.display());
+    }
+    path
 }

@@ -1,5 +1,6 @@
 //! What the tests of the example proxies share. It is on std alone, with blocking sockets and
-//! threads: nothing of what is tested tests itself.
+//! threads: nothing of what is tested tests itself. Only the program `echo-backend`, which takes thousands of
+//! connections, is on tokio.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -12,6 +13,7 @@
 //! | [`fleet`] | a real nginx, HAProxy or Envoy beside ours |
 //! | [`wait`](mod@wait) | for a condition, never for a time |
 //! | [`demo`] | the demo backend, broken by request or as a process |
+//! | [`echo`] | a backend as a process that gives back, makes and takes bytes, to be killed, hung and reset |
 //! | [`dns`] | a name server that says what a test wants |
 //! | [`load`] | clients that go on asking, and remember what they got |
 //! | [`timeline`] | what became of each backend, and when |
@@ -28,6 +30,7 @@ pub mod checks;
 pub mod client;
 pub mod demo;
 pub mod dns;
+pub mod echo;
 pub mod fleet;
 pub mod health;
 pub mod lab;

@@ -109,11 +109,12 @@ impl Proxy {
     /// # Panics
     /// If it can't be sent.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([format!("-{name}"), self.child.id().to_string()])
-            .status()
-            .expect("kill runs");
-        assert!(status.success());
+        signal(self.child.id(), name);
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until the standard error has a line with this.
@@ -174,7 +175,16 @@ pub fn run<S: AsRef<OsStr>>(
     (code, text(&running.output), text(&running.errors))
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Lines {
+/// Sends a signal to a process.
+pub(crate) fn signal(process: u32, name: &str) {
+    let status = Command::new("kill")
+        .args([format!("-{name}"), process.to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(status.success());
+}
+
+pub(crate) fn collect(pipe: Option<impl Read + Send + 'static>) -> Lines {
     let lines = Lines::default();
     let collected = Arc::clone(&lines);
     let pipe = BufReader::new(pipe.expect("a pipe"));

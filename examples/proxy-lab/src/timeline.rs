@@ -122,8 +122,7 @@ impl Timeline {
 
     /// The backends as they are now, by the names of the time-line.
     pub fn now(&self) -> Vec<Shown> {
-        let reply = Connection::open(self.admin).request(GET);
-        let (mut shown, _) = parse(&reply.text());
+        let mut shown = shown(self.admin);
         for backend in &mut shown {
             backend.name = label(&self.labels, &backend.name);
         }
@@ -227,10 +226,18 @@ impl Recorder {
     }
 }
 
+/// The backends of all pools, as this admin listener shows them now.
+pub fn shown(admin: SocketAddr) -> Vec<Shown> {
+    parse(&Connection::open(admin).request(GET).text()).0
+}
+
 const GET: &str = "GET /backends HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 
 /// Where the proxy's admin listener is.
-fn admin_address(proxy: &Proxy) -> SocketAddr {
+///
+/// # Panics
+/// If it has none.
+pub fn admin_address(proxy: &Proxy) -> SocketAddr {
     let line = proxy.logged(&["admin at http://"]);
     let rest = line.split_once("admin at http://").map(|(_, rest)| rest);
     let address = rest.and_then(|rest| rest.strip_suffix("/backends"));

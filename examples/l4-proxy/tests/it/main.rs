@@ -1,5 +1,6 @@
 //! The real binary, between real sockets.
 
+mod chaos;
 mod configuration;
 mod connection_log;
 mod failover;
