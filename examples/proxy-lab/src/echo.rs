@@ -141,7 +141,7 @@ impl Pattern {
     }
 
     fn next(&mut self) -> u8 {
-        if self.at % 8 == 0 {
+        if self.at.is_multiple_of(8) {
             self.word = mix(self.seed.wrapping_add(self.at / 8));
         }
         let byte = self.word.to_le_bytes()[(self.at % 8) as usize];

@@ -102,21 +102,40 @@ impl<'a> Breaker<'a> {
         Self { world, backends, file, rng, states: [State::Well; BACKENDS], reloads: 0 }
     }
 
-    /// Breaks them until this time.
-    pub(super) fn run(&mut self, until: Instant) {
-        let mut next = Instant::now();
-        while Instant::now() < until {
+    /// Breaks them for so long. What is done when follows from the seed alone; who is not well when it is due leaves
+    /// it to the next one who is.
+    pub(super) fn run(&mut self, time: Duration) {
+        let began = Instant::now();
+        let mut due = Duration::ZERO;
+        while began.elapsed() < time {
             let well = self.look();
-            if Instant::now() >= next {
-                next = Instant::now() + self.millis(50, 500);
-                if self.rng.below(6) == 0 {
-                    let variant = self.rng.below(100) as usize;
+            if began.elapsed() >= due {
+                due += self.millis(50, 500);
+                let (reload, variant) = (self.rng.below(6) == 0, self.rng.below(100) as usize);
+                let (cause, lasts) = self.draw();
+                if reload {
                     self.reload(variant);
-                } else {
-                    self.break_one(&well);
+                } else if well.len() > WELL {
+                    let next = (0..BACKENDS).map(|step| (variant + step) % BACKENDS);
+                    let first = next.into_iter().find(|index| well.contains(index));
+                    self.break_one(first.expect("some are well"), cause, lasts);
                 }
             }
             wait::pause(Duration::from_millis(20));
+        }
+    }
+
+    /// What is done, and for how long.
+    fn draw(&mut self) -> (Cause, Duration) {
+        let (short, kind) = (self.millis(50, 1_000), self.rng.below(8));
+        match kind {
+            0 | 1 => (Cause::Killed, 2 * short),
+            2 => (Cause::Restarted, Duration::ZERO),
+            // It may not be noticed,
+            3 | 4 => (Cause::Hung, short),
+            // or must be.
+            5 => (Cause::Hung, DETECTION + short),
+            _ => (Cause::Reset, Duration::ZERO),
         }
     }
 
@@ -159,20 +178,7 @@ impl<'a> Breaker<'a> {
         well
     }
 
-    fn break_one(&mut self, well: &[usize]) {
-        if well.len() <= WELL {
-            return;
-        }
-        let index = well[self.rng.below(well.len() as u32) as usize];
-        let (cause, lasts) = match self.rng.below(8) {
-            0 | 1 => (Cause::Killed, self.millis(200, 2_000)),
-            2 => (Cause::Restarted, Duration::ZERO),
-            // It may not be noticed,
-            3 | 4 => (Cause::Hung, self.millis(50, 1_000)),
-            // or must be.
-            5 => (Cause::Hung, DETECTION + self.millis(300, 1_000)),
-            _ => (Cause::Reset, Duration::ZERO),
-        };
+    fn break_one(&mut self, index: usize, cause: Cause, lasts: Duration) {
         let backend = &mut self.backends[index];
         let (address, process, from) = (backend.address.clone(), backend.id(), Instant::now());
         let breakage = self.world.breakages.push(Breakage {

@@ -88,6 +88,7 @@ impl Judge<'_> {
         for breakage in &self.breakages {
             *counts.entry(breakage.cause).or_insert(0) += 1;
         }
+        assert!(!counts.is_empty(), "nothing was broken");
         println!("done: {counts:?}, reloads {reloads}");
         let log = world.proxy.output();
         for backend in self.backends {
@@ -122,6 +123,8 @@ impl Judge<'_> {
                 }
             }
         }
+        let whole = visits.iter().filter(|visit| visit.ending == Ending::Whole).count();
+        assert!(whole > 100, "a run in which nothing happens shows nothing: {whole}");
         println!("connections: {}", visits.len());
         print_all(&endings);
         println!("lost, by what was done and what the log says:");
