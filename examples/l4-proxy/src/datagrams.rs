@@ -123,7 +123,7 @@ impl Datagrams {
         socket: Arc<UdpSocket>,
         service: Arc<Service>,
     ) -> Result<Running, StartError> {
-        let clients = Arc::new(Clients(ArcSwap::new(service)));
+        let clients = Arc::new(Clients(ArcSwap::new(service), self.guard.clone()));
         let counters = Arc::new(Counters::default());
         let (serve, at) = (Arc::clone(&clients), Arc::clone(&socket));
         let listener = Listener::new(at, serve, written.config, counters)
@@ -151,7 +151,7 @@ fn address_of(socket: &UdpSocket) -> Result<SocketAddr, StartError> {
 
 /// Finds backends for the clients of a listener.
 #[derive(Debug)]
-pub(crate) struct Clients(ArcSwap<Service>);
+pub(crate) struct Clients(ArcSwap<Service>, Guard);
 
 /// A client's session.
 #[derive(Debug)]
@@ -160,6 +160,8 @@ pub(crate) struct Session {
     service: Arc<Service>,
     place: Place,
     log: ConnectionLog,
+    /// Shutdown waits until its end is in the log.
+    _guard: Guard,
 }
 
 impl Serve for Clients {
@@ -174,7 +176,10 @@ impl Serve for Clients {
         let service = self.0.load_full();
         let mut log = service.log(client);
         match reach(&service, client, local, avoid, &mut log).await {
-            Ok((lease, place, socket)) => Some((socket, Session { lease, service, place, log })),
+            Ok((lease, place, socket)) => {
+                let _guard = self.1.clone();
+                Some((socket, Session { lease, service, place, log, _guard }))
+            }
             Err(why) => {
                 log.failed(why);
                 None
@@ -256,7 +261,8 @@ impl Held for Session {
     }
 
     fn end(self, end: End, traffic: &Traffic) {
-        let Self { lease, service, place, mut log } = self;
+        // The guard first: it goes last, after the log.
+        let Self { _guard, lease, service, place, mut log } = self;
         let outcome = match end {
             End::Refused => Outcome::Failure(Failure::Connect),
             _ => Outcome::Success,

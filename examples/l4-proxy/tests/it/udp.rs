@@ -154,6 +154,21 @@ fn a_reload_gives_new_clients_the_new_backends_and_shutdown_ends_all() {
 }
 
 #[test]
+fn shutdown_loses_no_session_from_the_log() {
+    let a = Echo::new("a");
+    let (mut proxy, address) = start(&[&a], "", "");
+    let clients: Vec<_> = (0..100).map(|_| Client::new(address)).collect();
+    for client in &clients {
+        assert_eq!(client.ask(b"1"), "a");
+    }
+    proxy.signal("TERM");
+    assert_eq!(proxy.ended().code(), Some(0));
+    wait::until("a line with what has passed for each", || {
+        proxy.times_logged("sent=1 received=3 datagrams=1/1") == clients.len()
+    });
+}
+
+#[test]
 fn settings_that_are_wrong_are_named() {
     let pool = "[pools.a]\nbackends = [\"127.0.0.1:1\"]\n";
     for (udp, named) in [

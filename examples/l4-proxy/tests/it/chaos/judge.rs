@@ -151,6 +151,7 @@ impl Judge<'_> {
         let excuse = self.excuse(&line.backend, process, time, end);
         match &visit.ending {
             Ending::Wrong(_) => Err("wrong"),
+            _ if self.outlived_a_hang(&line.backend, visit) => Err("outlived a hang"),
             Ending::Whole if end == CLOSED => Ok(None),
             // It may not have had a backend yet.
             Ending::Left if [CLOSED, BY_CLIENT].contains(&end) => Ok(None),
@@ -190,6 +191,17 @@ impl Judge<'_> {
                 }
         };
         self.breakages.iter().rev().find(explains).map(|one| one.cause)
+    }
+
+    /// Whether it was open before its backend hung, for longer than it takes to find that out, and after.
+    fn outlived_a_hang(&self, backend: &str, visit: &Visit) -> bool {
+        self.breakages.iter().any(|one| {
+            one.backend == backend
+                && one.cause == Cause::Hung
+                && one.lasted > DETECTION
+                && visit.opened < one.from
+                && visit.ended > one.from + one.lasted
+        })
     }
 
     fn flows(&mut self, flows: &[Flow]) {
