@@ -120,9 +120,9 @@ fn config(backends: &[Echo], variant: usize) -> String {
     )
 }
 
-/// A backend that hangs is found out within (1.1 × (1000 + 1000) + 1000) ms. One that hangs for longer than that
-/// must have been.
-const DETECTION: Duration = Duration::from_millis(3_200);
+/// A backend that hangs is found out within (1.1 × (1000 + 1000) + 1000) ms, and what a busy machine may add. One that
+/// hangs for longer than that must have been.
+const DETECTION: Duration = Duration::from_millis(3_200 + 500);
 
 fn setting(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |text| text.parse().expect("a number"))
