@@ -20,6 +20,7 @@
 //! | [`checks`] | the settings of a check, and the bounds that follow from them |
 //! | [`health`] | a proxy over demo backends, with all of these |
 //! | [`lab`] | what both proxies must do, whatever their layer |
+//! | [`usage`] | descriptors, memory and processor time of a process |
 //! | [`table`] | configurations that must be refused |
 //!
 //! Everything that it starts ends with its owner. Everything panics on failure: it is for tests.
@@ -40,6 +41,7 @@ pub mod python;
 pub mod redis;
 pub mod table;
 pub mod timeline;
+pub mod usage;
 pub mod wait;
 
 /// How long anything may take before a test fails.

@@ -10,6 +10,7 @@ use std::thread;
 use parking_lot::Mutex;
 
 use crate::table::ConfigFile;
+use crate::usage::Usage;
 use crate::wait;
 
 /// A running proxy. Killed when dropped.
@@ -115,6 +116,16 @@ impl Proxy {
     /// The number of its process.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until it has no more descriptors than it had at rest, but for those of the pipes that a relay keeps for
+    /// its next large transfers.
+    pub fn closes_all_but(&self, before: &Usage) {
+        const IDLE_PIPES: usize = 2 * 32;
+        wait::until("all descriptors to be closed", || {
+            let now = Usage::at_rest(self.id());
+            now.descriptors <= before.descriptors && now.pipes <= before.pipes + IDLE_PIPES
+        });
     }
 
     /// Waits until the standard error has a line with this.

@@ -231,6 +231,13 @@ pub fn shown(admin: SocketAddr) -> Vec<Shown> {
     parse(&Connection::open(admin).request(GET).text()).0
 }
 
+/// Waits until no backend has a connection or session, in the eyes of this admin listener.
+pub fn until_idle(admin: SocketAddr) {
+    wait::until("nothing to be in flight", || {
+        shown(admin).iter().all(|backend| backend.in_flight == 0)
+    });
+}
+
 const GET: &str = "GET /backends HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 
 /// Where the proxy's admin listener is.

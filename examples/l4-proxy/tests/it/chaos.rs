@@ -28,6 +28,7 @@ use proxy_lab::echo::Echo;
 use proxy_lab::process::Proxy;
 use proxy_lab::table::ConfigFile;
 use proxy_lab::timeline::{admin_address, shown};
+use proxy_lab::usage::Usage;
 use proxy_lab::wait;
 
 use self::breakage::{Breakages, Breaker};
@@ -150,7 +151,7 @@ fn a_connection_is_lost_only_with_its_backend() {
         proxy,
     };
     all_up(&world);
-    let before = room::descriptors(world.proxy.id());
+    let before = Usage::at_rest(world.proxy.id());
     let mut reloads = 0;
     thread::scope(|scope| {
         let mut rng = Rng::seeded(seed);
@@ -171,7 +172,7 @@ fn a_connection_is_lost_only_with_its_backend() {
         all_up(&world);
         world.breakages.settle_all();
     });
-    room::is_as_before(&world, before);
+    room::is_as_before(&world, &before);
     room::is_all_there(&world);
     world.proxy.signal("TERM");
     assert_eq!(world.proxy.ended().code(), Some(0));

@@ -8,6 +8,7 @@ mod fleet;
 mod handover;
 mod health;
 mod keepalive;
+mod hostile;
 mod keys;
 mod lab;
 mod limits;

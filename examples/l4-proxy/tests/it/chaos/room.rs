@@ -1,60 +1,21 @@
 //! Whether every counter is back to 0: by what is shown, and by whether all that there may be can be had again.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
-use proxy_lab::timeline::shown;
+use proxy_lab::timeline::until_idle;
+use proxy_lab::usage::Usage;
 use proxy_lab::wait;
 
 use super::flows::Open;
 use super::visits::open;
 use super::{BACKENDS, MOST, QUEUE, SESSIONS, World};
 
-/// The file descriptors of a process.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Descriptors {
-    pub(super) pipes: usize,
-    pub(super) others: usize,
-}
-
-/// What the relay keeps for its next large transfers.
-const IDLE_PIPES: usize = 2 * 32;
-
-/// How many it has, when it has least: checks come and go.
-pub(super) fn descriptors(process: u32) -> Descriptors {
-    let count = || {
-        let links = fs::read_dir(format!("/proc/{process}/fd")).expect("a process");
-        let targets = links.filter_map(|link| fs::read_link(link.ok()?.path()).ok());
-        let (mut pipes, mut others) = (0, 0);
-        for target in targets {
-            match target.to_string_lossy().starts_with("pipe:") {
-                true => pipes += 1,
-                false => others += 1,
-            }
-        }
-        Descriptors { pipes, others }
-    };
-    let mut least = count();
-    for _ in 0..50 {
-        wait::pause(std::time::Duration::from_millis(5));
-        let now = count();
-        least.pipes = least.pipes.min(now.pipes);
-        least.others = least.others.min(now.others);
-    }
-    least
-}
-
 /// No connection is counted, and no descriptor is left.
-pub(super) fn is_as_before(world: &World, before: Descriptors) {
-    wait::until("nothing to be in flight", || {
-        shown(world.admin).iter().all(|backend| backend.in_flight == 0)
-    });
-    wait::until("all descriptors to be closed", || {
-        let now = descriptors(world.proxy.id());
-        now.others <= before.others && now.pipes <= before.pipes + IDLE_PIPES
-    });
-    println!("descriptors: {before:?} before, {:?} after", descriptors(world.proxy.id()));
+pub(super) fn is_as_before(world: &World, before: &Usage) {
+    until_idle(world.admin);
+    world.proxy.closes_all_but(before);
+    println!("before: {before:?}\nafter:  {:?}", Usage::at_rest(world.proxy.id()));
 }
 
 /// As many connections, queued ones and sessions can be had as there may be, and no more: a place that was lost
@@ -76,9 +37,7 @@ pub(super) fn is_all_there(world: &World) {
     // One for each backend, then the queue.
     let full = "end=\"every backend is full, and so is the queue\"";
     assert_eq!(told(full), 0);
-    wait::until("nothing to be in flight", || {
-        shown(world.admin).iter().all(|backend| backend.in_flight == 0)
-    });
+    until_idle(world.admin);
     let mut served: Vec<_> = (0..BACKENDS).map(|_| greeted(open(world, tight).0)).collect();
     let queued: Vec<_> = (0..=QUEUE).map(|_| open(world, tight).0).collect();
     wait::until("one too many to be let go", || told(full) == 1);
@@ -94,9 +53,7 @@ pub(super) fn is_all_there(world: &World) {
     assert_eq!(came, QUEUE);
 
     // Datagrams: no session is left of before, for all of that is longer ago than they last.
-    wait::until("the sessions to end", || {
-        shown(world.admin).iter().all(|backend| backend.in_flight == 0)
-    });
+    until_idle(world.admin);
     let mut flows: Vec<_> = (0..SESSIONS).map(|_| Open::new(world)).collect();
     for flow in &mut flows {
         assert!(wait::for_some("an answer", || flow.ask(10).then_some(true)));
