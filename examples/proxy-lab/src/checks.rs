@@ -39,10 +39,14 @@ impl Checks {
 
     /// The section of a check over HTTP of this path; `more` are further lines.
     pub fn section(&self, path: &str, more: &str) -> String {
+        self.asking(&format!("type = \"http\"\npath = \"{path}\"\n{more}"))
+    }
+
+    /// The section of a check that asks as these lines say.
+    pub fn asking(&self, lines: &str) -> String {
         format!(
-            "[health.check]\ntype = \"http\"\npath = \"{path}\"\nrise = {}\nfall = {}\n\
-             interval_ms = {}\nfast_interval_ms = {}\ndown_interval_ms = {}\ntimeout_ms = {}\n\
-             jitter = {}\n{more}\n",
+            "[health.check]\n{lines}\nrise = {}\nfall = {}\ninterval_ms = {}\n\
+             fast_interval_ms = {}\ndown_interval_ms = {}\ntimeout_ms = {}\njitter = {}\n",
             self.rise,
             self.fall,
             self.up.as_millis(),

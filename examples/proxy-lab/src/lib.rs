@@ -10,6 +10,8 @@
 //! | [`client`] | requests and replies, byte by byte if need be |
 //! | [`browser`] | a client that keeps its cookies |
 //! | [`redis`] | a real Redis server |
+//! | [`postgres`] | real PostgreSQL servers |
+//! | [`server`] | any other real server, and what its clients say |
 //! | [`fleet`] | a real nginx, HAProxy or Envoy beside ours |
 //! | [`wait`](mod@wait) | for a condition, never for a time |
 //! | [`demo`] | the demo backend, broken by request or as a process |
@@ -36,9 +38,11 @@ pub mod fleet;
 pub mod health;
 pub mod lab;
 pub mod load;
+pub mod postgres;
 pub mod process;
 pub mod python;
 pub mod redis;
+pub mod server;
 pub mod table;
 pub mod timeline;
 pub mod usage;

@@ -13,6 +13,7 @@ mod keys;
 mod lab;
 mod limits;
 mod proxy_protocol;
+mod real_protocols;
 mod relay;
 mod reload;
 mod shutdown;
