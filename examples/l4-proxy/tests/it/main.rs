@@ -13,6 +13,7 @@ mod keys;
 mod lab;
 mod limits;
 mod proxy_protocol;
+mod proxy_protocol_peers;
 mod real_protocols;
 mod relay;
 mod reload;

@@ -1,22 +1,19 @@
 //! The PROXY protocol, from the client's side and to a backend.
 
 use std::io::Read;
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 
-use proxy_lab::backend::{Backend, free_address};
+use proxy_lab::backend::Backend;
 use proxy_lab::client::Connection;
-use proxy_lab::fleet::is_installed;
 use proxy_lab::process::Proxy;
 use proxy_lab::table::{ConfigFile, assert_refused};
-use proxy_lab::wait;
 
 use crate::{PROXY, SCRATCH};
 
-const LINE: &str = "PROXY TCP4 203.0.113.7 203.0.113.9 4321 443\r\n";
+pub(crate) const LINE: &str = "PROXY TCP4 203.0.113.7 203.0.113.9 4321 443\r\n";
 
 /// Answers with what it got, up to the client's end.
-fn echo() -> Backend {
+pub(crate) fn echo() -> Backend {
     Backend::new(|connection| {
         let mut got = Vec::new();
         connection.reader.read_to_end(&mut got).unwrap();
@@ -31,14 +28,14 @@ fn config(listener: &str, pool: &str, backend: &str) -> String {
     )
 }
 
-fn start(listener: &str, pool: &str, backend: &str) -> Proxy {
+pub(crate) fn start(listener: &str, pool: &str, backend: &str) -> Proxy {
     let file = ConfigFile::new(SCRATCH, "proxy_protocol", &config(listener, pool, backend));
     Proxy::start(PROXY, 1, ["--config", file.path()])
 }
 
-const FROM_HERE: &str = "trusted = [\"127.0.0.0/8\"]\nproxy_protocol =";
+pub(crate) const FROM_HERE: &str = "trusted = [\"127.0.0.0/8\"]\nproxy_protocol =";
 
-fn ask(proxy: SocketAddr, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn ask(proxy: SocketAddr, bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let mut client = Connection::open(proxy);
     client.send(bytes);
     client.half_close();
@@ -135,51 +132,5 @@ fn settings_that_say_nothing_are_refused() {
         let text = config(listener, pool, "127.0.0.1:81");
         let file = ConfigFile::new(SCRATCH, "proxy_protocol_refused", &text);
         assert_refused(PROXY, &["--config", file.path()], &named);
-    }
-}
-
-/// HAProxy, ended when this is dropped.
-struct HaProxy(Child);
-
-impl Drop for HaProxy {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// HAProxy in front of a server, with these options on both sides.
-fn haproxy(address: &str, accept: &str, server: &str) -> HaProxy {
-    let text = format!(
-        "defaults\n mode tcp\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n\
-         listen a\n bind {address} {accept}\n server a {server}\n"
-    );
-    let file = ConfigFile::new(SCRATCH, "haproxy", &text);
-    let mut command = Command::new("haproxy");
-    command.args(["-db", "-f", file.path()]).stdin(Stdio::null());
-    let haproxy = HaProxy(command.spawn().unwrap());
-    wait::until("HAProxy listens", || TcpStream::connect(address).is_ok());
-    haproxy
-}
-
-#[test]
-fn haproxy_understands_us_and_we_understand_it() {
-    if !is_installed("haproxy") {
-        return;
-    }
-    let backend = echo();
-    for (send, version) in
-        [("v1", "send-proxy"), ("v2-crc32c", "send-proxy-v2 proxy-v2-options crc32c")]
-    {
-        // Us, HAProxy, us, the backend.
-        let receives = format!("{FROM_HERE} \"required\"");
-        let last = start(&receives, "send_proxy = \"v1\"", &backend.address);
-        let address = free_address();
-        let server = format!("{} {version}", last.address());
-        let _haproxy = haproxy(&address, "accept-proxy", &server);
-        let first = start(&receives, &format!("send_proxy = \"{send}\""), &address);
-        let sent = format!("{LINE}hello");
-        assert_eq!(ask(first.address(), &sent), sent.as_bytes(), "{send}");
-        last.logged(&["203.0.113.7:4321 via=127.0.0.1:", "end=\"closed\""]);
     }
 }
