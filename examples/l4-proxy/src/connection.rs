@@ -43,7 +43,8 @@ impl Service {
         let seen = Seen { client: who.address, local: who.local, sni };
         let key = self.pool.key.as_ref().and_then(|key| key.of(&seen));
         let send = self.pool.send_proxy();
-        let preamble = send.map(|send| send.preamble(&who, sni)).unwrap_or_default();
+        let alpn = stream.alpn();
+        let preamble = send.map(|send| send.preamble(&who, sni, alpn)).unwrap_or_default();
         let place = match self.pool.admit() {
             Ok(place) => place,
             Err(refused) => return log.failed(refused),

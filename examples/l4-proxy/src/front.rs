@@ -36,6 +36,17 @@ pub(crate) enum ClientStream {
     Tls(Box<ServerStream>),
 }
 
+impl ClientStream {
+    /// The protocol that was agreed upon, where TLS ends here. Where it passes through, the client has offered
+    /// some, and the backend will choose.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+}
+
 /// What the connections of a listener share.
 #[derive(Debug)]
 pub(crate) struct Front {

@@ -93,9 +93,12 @@ impl Client {
 }
 
 impl SendProxy {
-    /// What a backend is told of this client, which asks for this host. What the client's own preamble
-    /// said besides is passed on.
-    pub fn preamble(self, client: &Client, host: Option<&str>) -> Vec<u8> {
+    /// What a backend is told of this client, which asks for this host, and which has agreed with this proxy
+    /// upon this protocol (ALPN). What the client's own preamble said besides is passed on; of the host it
+    /// knows better, but the protocol is what follows here.
+    ///
+    /// A protocol that a client only offers is none of these: the backend may choose another one, or none.
+    pub fn preamble(self, client: &Client, host: Option<&str>, alpn: Option<&[u8]>) -> Vec<u8> {
         let version = if self == Self::V1 { Version::V1 } else { Version::V2 };
         let said = client.preamble.as_deref();
         let endpoints = match (said.map(|header| &header.endpoints), client.local) {
@@ -110,8 +113,11 @@ impl SendProxy {
             _ => Tlvs::new(),
         };
         let mut header = Header { tlvs, ..Header::new(version, endpoints) };
+        // Both have 255 bytes at most; beside so many others they are the ones to leave out.
+        if let Some(alpn) = alpn {
+            let _ = header.tlvs.set(kind::ALPN, alpn);
+        }
         if let Some(host) = host.filter(|_| header.tlvs.get(kind::AUTHORITY).is_none()) {
-            // A host's name has 255 bytes at most; beside so many others it is the one to leave out.
             let _ = header.tlvs.push(kind::AUTHORITY, host.as_bytes());
         }
         header.crc32c = self == Self::V2Crc32c;
@@ -125,9 +131,18 @@ mod tests {
     use equipoise_tokio::proxy_protocol::{Decoded, decode};
 
     fn sent(how: SendProxy, preamble: Option<Header>, host: Option<&str>) -> Header {
+        sent_over(how, preamble, host, None)
+    }
+
+    fn sent_over(
+        how: SendProxy,
+        preamble: Option<Header>,
+        host: Option<&str>,
+        alpn: Option<&[u8]>,
+    ) -> Header {
         let (from, local) = (([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 80).into());
         let client = Client::new(from, Some(local), preamble.map(Box::new));
-        match decode(&how.preamble(&client, host)) {
+        match decode(&how.preamble(&client, host, alpn)) {
             Ok(Decoded::Whole(header, _)) => *header,
             other => panic!("{other:?}"),
         }
@@ -146,6 +161,29 @@ mod tests {
         // The proxy in front knows better.
         let again = sent(SendProxy::V2, Some(with_host.clone()), Some("other.example"));
         assert_eq!(again, with_host);
+    }
+
+    #[test]
+    fn the_protocol_is_the_one_that_was_agreed_upon_here() {
+        let (source, destination) = (([192, 0, 2, 1], 2).into(), ([192, 0, 2, 2], 3).into());
+        let mut said = Header::v2(source, destination);
+        said.tlvs.push(kind::ALPN, b"h2").unwrap();
+        said.tlvs.push(kind::UNIQUE_ID, b"7").unwrap();
+        let alpn = |said, agreed| {
+            let header = sent_over(SendProxy::V2, said, Some("a.example"), agreed);
+            let kinds: Vec<_> = header.tlvs.iter().map(|tlv| tlv.kind).collect();
+            (header.tlvs.get(kind::ALPN).map(<[u8]>::to_vec), kinds)
+        };
+        let (own, theirs) =
+            (Some(&b"imap"[..]), vec![kind::ALPN, kind::UNIQUE_ID, kind::AUTHORITY]);
+        assert_eq!(alpn(None, own), (Some(b"imap".to_vec()), vec![kind::ALPN, kind::AUTHORITY]));
+        assert_eq!(alpn(None, None), (None, vec![kind::AUTHORITY]));
+        // Nothing is agreed upon here: what was said holds.
+        assert_eq!(alpn(Some(said.clone()), None), (Some(b"h2".to_vec()), theirs.clone()));
+        assert_eq!(alpn(Some(said.clone()), own), (Some(b"imap".to_vec()), theirs));
+        // A line has no room for it.
+        let line = sent_over(SendProxy::V1, Some(said), None, own);
+        assert_eq!(line, Header::v1(source, destination));
     }
 
     #[test]

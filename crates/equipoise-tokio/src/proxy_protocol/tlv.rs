@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The types of TLVs that the specification names.
 pub mod kind {
-    /// The protocol that the client speaks, as in TLS.
+    /// The protocol that is spoken over the connection, as TLS (ALPN) has agreed upon.
     pub const ALPN: u8 = 0x01;
     /// The host that the client asked for, as in TLS's SNI.
     pub const AUTHORITY: u8 = 0x02;
@@ -35,7 +35,7 @@ pub struct Tlv<'a> {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tlvs(Vec<u8>);
 
-/// There are more bytes of TLVs than fit. Nothing was added.
+/// There are more bytes of TLVs than fit. Nothing was changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TlvTooLong;
 
@@ -64,6 +64,29 @@ impl Tlvs {
         self.0.push(kind);
         self.0.extend(length.to_be_bytes());
         self.0.extend(value);
+        Ok(())
+    }
+
+    /// Puts one in the place of all of its type: where the first of them was, or after the others. As with
+    /// [`push`](Self::push), there is no checksum to set. Linear in their bytes.
+    ///
+    /// # Errors
+    /// More than [`MAX`](Self::MAX) bytes; nothing was changed.
+    pub fn set(&mut self, kind: u8, value: &[u8]) -> Result<(), TlvTooLong> {
+        let mut all = Self::new();
+        let mut is_there = false;
+        for tlv in self.iter() {
+            if tlv.kind != kind {
+                all.push(tlv.kind, tlv.value)?;
+            } else if !is_there {
+                all.push(kind, value)?;
+                is_there = true;
+            }
+        }
+        if !is_there {
+            all.push(kind, value)?;
+        }
+        *self = all;
         Ok(())
     }
 

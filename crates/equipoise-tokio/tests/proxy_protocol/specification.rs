@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use equipoise_tokio::proxy_protocol::{
-    Decoded, Endpoints, Header, Transport, UnixAddress, Version, decode, kind,
+    Decoded, Endpoints, Header, Tlv, TlvTooLong, Tlvs, Transport, UnixAddress, Version, decode,
+    kind,
 };
 
 use crate::{crc32c, v2, whole};
@@ -102,6 +103,32 @@ fn an_unspecified_family_or_transport_has_no_addresses() {
         let header = whole(&v2(&[&[0x21, family, 0, 12], &[255; 12]]));
         assert_eq!(header, Header::new(Version::V2, Endpoints::Unknown), "{family:x}");
     }
+}
+
+#[test]
+fn a_tlv_takes_the_place_of_all_of_its_type() {
+    let all = |tlvs: &Tlvs| {
+        let pair = |tlv: Tlv<'_>| (tlv.kind, tlv.value.to_vec());
+        tlvs.iter().map(pair).collect::<Vec<_>>()
+    };
+    let mut tlvs = Tlvs::new();
+    tlvs.set(kind::ALPN, b"h2").unwrap();
+    assert_eq!(all(&tlvs), [(kind::ALPN, b"h2".to_vec())]);
+    for (kind, value) in [(kind::UNIQUE_ID, "7"), (kind::ALPN, "imap"), (kind::AUTHORITY, "a")] {
+        tlvs.push(kind, value.as_bytes()).unwrap();
+    }
+    tlvs.set(kind::ALPN, b"http/1.1").unwrap();
+    let [alpn, id, host] =
+        [(kind::ALPN, "http/1.1"), (kind::UNIQUE_ID, "7"), (kind::AUTHORITY, "a")]
+            .map(|(kind, value)| (kind, value.as_bytes().to_vec()));
+    assert_eq!(all(&tlvs), [alpn, id, host]);
+    // One that does not fit changes nothing.
+    let before = tlvs.clone();
+    assert_eq!(tlvs.set(kind::ALPN, &[0; Tlvs::MAX]), Err(TlvTooLong));
+    assert_eq!(tlvs, before);
+    // The checksum is none of them.
+    tlvs.set(kind::CRC32C, &[0; 4]).unwrap();
+    assert_eq!(tlvs, before);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod lab;
 mod limits;
 mod proxy_protocol;
 mod proxy_protocol_peers;
+mod proxy_protocol_tls;
 mod real_protocols;
 mod relay;
 mod reload;
