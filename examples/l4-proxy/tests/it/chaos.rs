@@ -93,11 +93,15 @@ impl Drop for Over<'_> {
     }
 }
 
+/// Which backend is not there in a variant of the configuration, if one is not.
+fn absent(variant: usize) -> Option<usize> {
+    (variant % 8 == 7).then_some(variant % BACKENDS)
+}
+
 /// The configuration, in one of its variants: 0 is the one that it begins and ends with.
 fn config(backends: &[Echo], variant: usize) -> String {
     let policy = ["round_robin", "least_conn", "p2c"][variant % 3];
-    // Now and then somebody is not there.
-    let absent = (variant % 8 == 7).then_some(variant % BACKENDS);
+    let absent = absent(variant);
     let list = |more: &str| {
         let there = backends.iter().enumerate().filter(|(index, _)| Some(*index) != absent);
         let written: Vec<_> =

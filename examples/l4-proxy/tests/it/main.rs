@@ -3,6 +3,7 @@
 mod chaos;
 mod configuration;
 mod connection_log;
+mod crowd;
 mod failover;
 mod fleet;
 mod handover;

@@ -10,7 +10,7 @@ use proxy_lab::table::ConfigFile;
 use proxy_lab::timeline::shown;
 use proxy_lab::wait;
 
-use super::{BACKENDS, DETECTION, POOLS, World, config};
+use super::{BACKENDS, DETECTION, POOLS, World, absent, config};
 
 /// What is done to a backend.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -85,6 +85,8 @@ pub(super) struct Breaker<'a> {
     rng: Rng,
     states: [State; BACKENDS],
     reloads: usize,
+    /// Whom the last configuration does not have.
+    absent: Option<usize>,
 }
 
 /// How many are well, always.
@@ -99,7 +101,15 @@ impl<'a> Breaker<'a> {
         file: &'a ConfigFile,
         rng: Rng,
     ) -> Self {
-        Self { world, backends, file, rng, states: [State::Well; BACKENDS], reloads: 0 }
+        Self {
+            world,
+            backends,
+            file,
+            rng,
+            states: [State::Well; BACKENDS],
+            reloads: 0,
+            absent: None,
+        }
     }
 
     /// Breaks them for so long. What is done when follows from the seed alone; who is not well when it is due leaves
@@ -114,7 +124,9 @@ impl<'a> Breaker<'a> {
                 let (reload, variant) = (self.rng.below(6) == 0, self.rng.below(100) as usize);
                 let (cause, lasts) = self.draw();
                 if reload {
-                    self.reload(variant);
+                    // Who is removed is not asked any more, so that nobody would find out how it fares.
+                    let absent = absent(variant).filter(|index| !well.contains(index));
+                    self.reload(if absent.is_some() { variant + 1 } else { variant });
                 } else if well.len() > WELL {
                     let next = (0..BACKENDS).map(|step| (variant + step) % BACKENDS);
                     let first = next.into_iter().find(|index| well.contains(index));
@@ -166,7 +178,7 @@ impl<'a> Breaker<'a> {
             let address = &self.backends[index].address;
             let up = shown.iter().filter(|one| one.name == *address && one.state == "up").count();
             match self.states[index] {
-                _ if up < POOLS.len() => {}
+                _ if up < POOLS.len() || self.absent == Some(index) => {}
                 State::Well => well.push(index),
                 State::Mended(breakage, since) if now - since > AFTERWARDS => {
                     self.world.breakages.settle(breakage, now);
@@ -216,6 +228,7 @@ impl<'a> Breaker<'a> {
     fn reload(&mut self, variant: usize) {
         if self.is_reloaded() {
             self.file.rewrite(&config(self.backends, variant));
+            self.absent = absent(variant);
             self.world.proxy.signal("HUP");
             self.reloads += 1;
         }

@@ -75,6 +75,11 @@ pub(super) fn judge(world: &World, backends: &[Echo], reloads: usize) {
     judge.violations.extend(strange.map(|line| format!("standard error: {line}")));
     println!("standard error: {} lines, limits.max_connections", errors.len());
     let violations = &judge.violations;
+    if !violations.is_empty() {
+        let health = world.proxy.output().into_iter().filter(|line| line.starts_with("health "));
+        health.for_each(|line| println!("{line}"));
+        judge.breakages.iter().for_each(|breakage| println!("{breakage:?}"));
+    }
     for violation in violations.iter().take(40) {
         println!("VIOLATION {violation}");
     }

@@ -1,0 +1,105 @@
+//! As many clients as the system lets in, and what it takes to keep them.
+#![allow(clippy::disallowed_methods, reason = "a test measures real time")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use proxy_lab::LIMIT;
+use proxy_lab::backend::Backend;
+use proxy_lab::client::{Connection, get};
+use proxy_lab::echo::Echo;
+use proxy_lab::process::Proxy;
+use proxy_lab::table::ConfigFile;
+use proxy_lab::timeline::{admin_address, until_idle};
+use proxy_lab::usage::Usage;
+use proxy_lab::wait;
+
+use crate::{PROXY, SCRATCH};
+
+/// How many idle clients: 10,000, or fewer where a process may not have two descriptors for each, beside those of the
+/// other tests.
+fn idle_clients() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let most: usize = line.split_whitespace().nth(3).unwrap().parse().unwrap_or(usize::MAX);
+    (most / 2).saturating_sub(1_500).clamp(most / 8, 10_000)
+}
+
+/// What an idle connection may take, in KiB. A release build takes 4.
+const EACH: usize = 12;
+
+#[test]
+fn idle_clients_take_little_and_no_place_of_others() {
+    let (backend, most) = (Echo::start(PROXY, "b"), idle_clients());
+    let config = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\npool = \"a\"\n[pools.a]\nbackends = [\"{}\"]\n\
+         [limits]\nmax_connections = {most}\n[admin]\naddress = \"127.0.0.1:0\"\n",
+        backend.address
+    );
+    let proxy = Proxy::configured(PROXY, 1, ConfigFile::new(SCRATCH, "crowd", &config));
+    let before = Usage::at_rest(proxy.id());
+    let open = || {
+        let stream = TcpStream::connect(proxy.address()).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream
+    };
+    // Each has its backend: it says so, in a line.
+    let greet = |stream: &mut TcpStream| {
+        let mut byte = [0];
+        while byte != *b"\n" {
+            stream.read_exact(&mut byte)?;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let mut crowd: Vec<_> = (0..most).map(|_| open()).collect();
+    crowd.iter_mut().for_each(|stream| greet(stream).unwrap());
+    let full = Usage::of(proxy.id());
+    let each = (full.memory - before.memory) / most;
+    println!("{most} idle clients, {each} KiB each");
+    assert!(each <= EACH, "{each} KiB for each of {most}");
+
+    // Those who come now wait, and the log says for what.
+    let mut late: Vec<_> = (0..20).map(|_| open()).collect();
+    proxy.complained(&format!("accept: {most} connections, limits.max_connections; clients wait"));
+    // Nobody who is there is the worse for it.
+    crowd[0].write_all(b"echo\nhello").unwrap();
+    let mut echoed = [0; 5];
+    crowd[0].read_exact(&mut echoed).unwrap();
+    assert_eq!(&echoed, b"hello");
+    crowd.truncate(most - late.len());
+    late.iter_mut().for_each(|stream| greet(stream).unwrap());
+    drop((crowd, late));
+    let lines = || proxy.times_logged(" attempts=1 ");
+    wait::until("a line for each", || lines() == most + 20);
+    until_idle(admin_address(&proxy));
+    proxy.closes_all_but(&before);
+    greet(&mut open()).unwrap();
+    assert_eq!(proxy.errors().len(), 1, "{:?}", proxy.errors());
+}
+
+#[test]
+fn without_file_descriptors_it_sleeps_and_goes_on() {
+    let backend = Backend::named("ok");
+    // The shell lowers the limit for the proxy, then becomes it.
+    let limited = ["-c", "ulimit -n 32; exec \"$0\" \"$@\"", PROXY];
+    let flags = ["--listen", "127.0.0.1:0", "--backend", &backend.address];
+    let proxy = Proxy::start("sh", 1, [&limited[..], &flags].concat());
+    let held = [(); 40].map(|()| Connection::open(proxy.address()));
+    proxy.complained("accept: Too many open files");
+    // A loop without a pause would take all of the second.
+    let (before, began) = (Usage::of(proxy.id()).cpu, Instant::now());
+    wait::pause(Duration::from_secs(1));
+    let (worked, took) = (Usage::of(proxy.id()).cpu - before, began.elapsed());
+    assert!(worked < took / 5, "{worked:?} of {took:?}");
+    assert!(proxy.errors().len() < 30, "{:?}", proxy.errors());
+    drop(held);
+    proxy.complained("accept: works again");
+    wait::until("service", || {
+        Connection::open(proxy.address()).try_request("GET / HTTP/1.1\r\n\r\n").is_ok()
+    });
+    for _ in 0..20 {
+        assert_eq!(get(proxy.address(), "/").text(), "ok");
+    }
+}
