@@ -10,14 +10,27 @@
 //! Nothing is lost without a trace: what is not passed on is in [`Counters`]. A session has no buffer;
 //! those that read share one per thread.
 //!
-//! A listener on an unspecified address (`0.0.0.0`, `[::]`) lets the system choose the source of
-//! answers. On a machine of several addresses, listen on each by name.
+//! # Trains
+//! On Linux up to 32 pieces are read by one system call (`recvmmsg`), each a datagram or several of one
+//! size that came together (`UDP_GRO`). Those of one flow and size leave by one call, as a train
+//! that the system cuts (`UDP_SEGMENT`; udp(7)). A way that does not take trains, because its packets
+//! are smaller or the card can't cut, gets each datagram by itself.
+//!
+//! # All addresses
+//! On Linux the answers of a listener on an unspecified address (`0.0.0.0`, `[::]`) leave from the
+//! address that the client has sent to (`IP_PKTINFO`, ip(7); `IPV6_PKTINFO`, RFC 3542), and a client
+//! that sends to two addresses has two sessions. A broadcast is answered from the address of the
+//! interface, a multicast on IPv6 from one that the system chooses. Elsewhere the system chooses always:
+//! listen on each address by name.
 
 mod batch;
 mod config;
+mod counters;
 mod listener;
 mod session;
+mod way;
 
-pub use config::{Counters, Dropped, UdpConfig};
+pub use config::UdpConfig;
+pub use counters::{Counters, Dropped};
 pub use listener::Listener;
 pub use session::{End, Held, Serve, Traffic, connect};

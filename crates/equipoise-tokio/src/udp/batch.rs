@@ -1,8 +1,9 @@
 //! Several datagrams by one system call, into a buffer that a thread's sockets share.
 
 use std::cell::RefCell;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
 
 #[cfg(target_os = "linux")]
 use tokio::io::Interest;
@@ -10,16 +11,49 @@ use tokio::net::UdpSocket;
 
 /// Datagrams that are read at a time.
 pub(super) const BATCH: usize = 32;
-/// Room for each: more than the largest, which is 65,507 bytes (65,527 on IPv6). The system maps the
-/// pages that are written to, so that small datagrams take little.
-const ROOM: usize = 1 << 16;
+/// The largest has 65,507 bytes (65,527 on IPv6). The system maps the pages that are written to, so that
+/// small datagrams take little.
+const LARGEST: usize = 1 << 16;
+/// From one to the next. Were it a power of two, all would share the same few lines of the cache.
+const ROOM: usize = LARGEST + 320;
+
+/// How many to expect of a socket at least.
+const FEW: usize = 4;
+
+/// How one socket is read: it makes ready for as many as the last time, and some more.
+#[derive(Debug)]
+pub(super) struct Reader {
+    expected: usize,
+}
+
+impl Reader {
+    pub(super) fn new() -> Self {
+        Self { expected: FEW }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn has_read(&mut self, count: usize) {
+        let is_full = count == self.expected;
+        self.expected = if is_full { BATCH } else { (2 * count).clamp(FEW, BATCH) };
+    }
+}
+
+/// What one reading gave: a datagram, or several of one size that came as a piece.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    len: usize,
+    /// The size of each of several; 0 of one.
+    each: usize,
+    /// Who sent it.
+    pub(super) from: SocketAddr,
+    /// To which of the socket's addresses, if it was asked for.
+    pub(super) to: Option<IpAddr>,
+}
 
 /// What was read.
 pub(super) struct Batch {
     buffer: Vec<u8>,
-    read: [(usize, SocketAddr); BATCH],
-    #[cfg(target_os = "linux")]
-    headers: linux::Headers,
+    read: [Read; BATCH],
 }
 
 thread_local! {
@@ -33,26 +67,29 @@ pub(super) fn with<T>(work: impl FnOnce(&mut Batch) -> T) -> T {
 
 impl Batch {
     fn new() -> Self {
-        let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let from = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         Self {
             buffer: vec![0; BATCH * ROOM],
-            read: [(0, nobody); BATCH],
-            #[cfg(target_os = "linux")]
-            headers: linux::Headers::new(),
+            read: [Read { len: 0, each: 0, from, to: None }; BATCH],
         }
     }
 
-    /// Reads what is there: how many datagrams, and whether there may be more.
+    /// Reads what is there: how many pieces, and whether there may be more.
     ///
     /// When fewer come than could, the socket is empty. Then tokio is told so at once, which saves the
     /// call that would find out. (What comes in between counts: readiness that is newer is not cleared.)
     #[cfg(target_os = "linux")]
-    pub(super) fn read(&mut self, socket: &UdpSocket, is_v4: bool) -> io::Result<(usize, bool)> {
-        let mut count = 0;
+    pub(super) fn read(
+        &mut self,
+        socket: &UdpSocket,
+        reader: &mut Reader,
+    ) -> io::Result<(usize, bool)> {
+        let (mut count, most) = (0, reader.expected);
         let done = socket.try_io(Interest::READABLE, || {
-            count = self.headers.read(socket, is_v4, &mut self.buffer, &mut self.read)?;
-            if count < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            count = system::read(socket, most, &mut self.buffer, &mut self.read)?;
+            if count < most { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
+        reader.has_read(count);
         match done {
             Ok(()) => Ok((count, true)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok((count, false)),
@@ -62,11 +99,11 @@ impl Batch {
 
     /// The same where one system call reads one datagram.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn read(&mut self, socket: &UdpSocket, _: bool) -> io::Result<(usize, bool)> {
+    pub(super) fn read(&mut self, socket: &UdpSocket, _: &mut Reader) -> io::Result<(usize, bool)> {
         let rooms = self.buffer.chunks_exact_mut(ROOM).zip(&mut self.read);
         for (count, (room, read)) in rooms.enumerate() {
             match socket.try_recv_from(room) {
-                Ok(one) => *read = one,
+                Ok((len, from)) => *read = Read { len, each: 0, from, to: None },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok((count, false));
                 }
@@ -78,59 +115,105 @@ impl Batch {
         Ok((BATCH, true))
     }
 
-    /// A datagram that was read, and who sent it.
-    pub(super) fn get(&self, index: usize) -> (&[u8], SocketAddr) {
-        let (len, from) = self.read[index];
-        (&self.buffer[index * ROOM..][..len], from)
+    /// What is known of the first pieces that were read.
+    pub(super) fn known(&self, count: usize) -> &[Read] {
+        &self.read[..count]
+    }
+
+    /// The datagrams of some pieces.
+    pub(super) fn datagrams(&self, pieces: Range<usize>) -> Vec<IoSlice<'_>> {
+        let mut datagrams = Vec::with_capacity(pieces.len());
+        for index in pieces {
+            let Read { len, each, .. } = self.read[index];
+            let piece = &self.buffer[index * ROOM..][..len];
+            if each == 0 || each >= len {
+                datagrams.push(IoSlice::new(piece));
+            } else {
+                datagrams.extend(piece.chunks(each).map(IoSlice::new));
+            }
+        }
+        datagrams
     }
 }
 
+/// From now on the system may pass datagrams of one sender and one size as a piece, if it can.
+pub(super) fn join(socket: &UdpSocket) {
+    #[cfg(target_os = "linux")]
+    system::join(socket);
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
 #[cfg(target_os = "linux")]
-mod linux {
+mod system {
     use std::io::{self, IoSliceMut};
-    use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
     use std::os::fd::AsRawFd;
 
-    use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
+    use nix::sys::socket::{
+        ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt, sockopt,
+    };
     use tokio::net::UdpSocket;
 
-    use super::{BATCH, ROOM};
+    use super::{BATCH, LARGEST, ROOM, Read};
 
-    /// The system leaves in a header how long the address was, and takes that as the room for the next
-    /// one. So each family has its own.
-    pub(super) struct Headers([MultiHeaders<SockaddrStorage>; 2]);
+    pub(super) fn join(socket: &UdpSocket) {
+        // Systems before Linux 5.0 can't: then each comes by itself.
+        let _ = setsockopt(socket, sockopt::UdpGroSegment, &true);
+    }
 
-    impl Headers {
-        pub(super) fn new() -> Self {
-            Self([(); 2].map(|()| MultiHeaders::preallocate(BATCH, None)))
-        }
-
-        pub(super) fn read(
-            &mut self,
-            socket: &UdpSocket,
-            is_v4: bool,
-            buffer: &mut [u8],
-            read: &mut [(usize, SocketAddr); BATCH],
-        ) -> io::Result<usize> {
-            let mut rooms = buffer.chunks_exact_mut(ROOM);
-            let mut slices: [_; BATCH] =
-                std::array::from_fn(|_| [IoSliceMut::new(rooms.next().unwrap_or_default())]);
-            let headers = &mut self.0[usize::from(is_v4)];
-            let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-            let mut count = 0;
-            for (message, read) in recvmmsg(fd, headers, &mut slices, flags, None)?.zip(read) {
-                read.0 = message.bytes;
-                if let Some(from) = message.address.as_ref().and_then(address) {
-                    read.1 = from;
-                }
-                count += 1;
+    pub(super) fn read(
+        socket: &UdpSocket,
+        most: usize,
+        buffer: &mut [u8],
+        read: &mut [Read; BATCH],
+    ) -> io::Result<usize> {
+        let mut rooms = buffer.chunks_exact_mut(ROOM);
+        let mut room = || rooms.next().map_or(&mut [][..], |room| &mut room[..LARGEST]);
+        let mut slices: [_; BATCH] = std::array::from_fn(|_| [IoSliceMut::new(room())]);
+        // The system leaves in them how long the names were, and would take that as the room for the
+        // next ones. So they are made anew.
+        let space = nix::cmsg_space!(i32, nix::libc::in6_pktinfo);
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(most, Some(space));
+        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        let mut count = 0;
+        for (message, read) in recvmmsg(fd, &mut headers, &mut slices, flags, None)?.zip(read) {
+            (read.len, read.each, read.to) = (message.bytes, 0, None);
+            if let Some(from) = message.address.as_ref().and_then(address) {
+                read.from = from;
             }
-            Ok(count)
+            for about in message.cmsgs()? {
+                match about {
+                    ControlMessageOwned::UdpGroSegments(each) => {
+                        read.each = usize::try_from(each).unwrap_or(0);
+                    }
+                    // Of a broadcast, too, this is the machine's own.
+                    ControlMessageOwned::Ipv4PacketInfo(info) => {
+                        let to = Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes());
+                        read.to = Some(to.into());
+                    }
+                    ControlMessageOwned::Ipv6PacketInfo(info) => {
+                        read.to = of_one(Ipv6Addr::from(info.ipi6_addr.s6_addr));
+                    }
+                    _ => {}
+                }
+            }
+            count += 1;
         }
+        Ok(count)
     }
 
     fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
         let v4 = from.as_sockaddr_in().map(|v4| SocketAddrV4::from(*v4).into());
         v4.or_else(|| from.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into()))
+    }
+
+    /// The address, if an answer can come from it.
+    fn of_one(to: Ipv6Addr) -> Option<IpAddr> {
+        let of_many = match to.to_ipv4_mapped() {
+            Some(v4) => v4.is_multicast() || v4.is_broadcast(),
+            None => to.is_multicast(),
+        };
+        (!of_many).then_some(to.into())
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use equipoise_core::BackendId;
@@ -12,9 +12,11 @@ use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::batch;
-use super::config::{Counters, Dropped, UdpConfig};
-use super::session::{Sent, Serve, Session, Task};
+use super::batch::{self, Read, Reader};
+use super::config::UdpConfig;
+use super::counters::{Counters, Dropped};
+use super::session::{Passed, Serve, Session, Task};
+use super::way::{self, Way};
 
 /// Serves the clients of one socket.
 ///
@@ -73,21 +75,30 @@ pub(super) struct Shared<S> {
     pub(super) config: UdpConfig,
     pub(super) counters: Arc<Counters>,
     pub(super) since: Instant,
+    takes_trains: bool,
     table: Mutex<Table>,
+}
+
+/// Whose a session is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Flow {
+    pub(super) client: SocketAddr,
+    /// To which address of this machine the client sends, where the socket has them all.
+    pub(super) to: Option<IpAddr>,
 }
 
 #[derive(Default)]
 struct Table {
-    sessions: HashMap<SocketAddr, Arc<Session>>,
+    sessions: HashMap<Flow, Arc<Session>>,
     /// Whom a backend has just refused, and when: the next session goes elsewhere.
-    refused: HashMap<SocketAddr, (BackendId, Instant)>,
+    refused: HashMap<Flow, (BackendId, Instant)>,
 }
 
 impl<S: Serve> Listener<S> {
     /// Serves the clients that send to this socket.
     ///
     /// # Errors
-    /// The system does not say where the socket is bound.
+    /// The system does not say where the socket is bound, or to which of its addresses datagrams come.
     pub fn new(
         socket: Arc<UdpSocket>,
         serve: Arc<S>,
@@ -95,8 +106,18 @@ impl<S: Serve> Listener<S> {
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
         let (local, since) = (socket.local_addr()?, Instant::now());
-        let table = Mutex::default();
-        Ok(Self(Arc::new(Shared { socket, local, serve, config, counters, since, table })))
+        way::name_addresses(&socket, local)?;
+        batch::join(&socket);
+        Ok(Self(Arc::new(Shared {
+            takes_trains: way::cuts_trains(&socket),
+            socket,
+            local,
+            serve,
+            config,
+            counters,
+            since,
+            table: Mutex::default(),
+        })))
     }
 
     /// Serves until `stop`; then its sessions end. An error of the socket is not the end: it goes on
@@ -126,13 +147,18 @@ impl<S> fmt::Debug for Listener<S> {
 }
 
 impl<S> Shared<S> {
+    /// Where a client sends to.
+    pub(super) fn local(&self, flow: Flow) -> SocketAddr {
+        SocketAddr::new(flow.to.unwrap_or(self.local.ip()), self.local.port())
+    }
+
     /// Milliseconds since the listener began.
     pub(super) fn now(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// A backend refuses a client.
-    pub(super) fn refused_by(&self, client: SocketAddr, backend: BackendId) {
+    pub(super) fn refused_by(&self, flow: Flow, backend: BackendId) {
         let (mut table, now) = (self.table.lock(), Instant::now());
         if table.refused.len() >= self.config.max_sessions {
             let idle = self.config.idle;
@@ -140,14 +166,14 @@ impl<S> Shared<S> {
         }
         // One that does not fit may try the same backend again.
         if table.refused.len() < self.config.max_sessions {
-            table.refused.insert(client, (backend, now));
+            table.refused.insert(flow, (backend, now));
         }
     }
 
     /// Takes a session out, if it is still the client's.
-    pub(super) fn forget(&self, client: SocketAddr, session: &Arc<Session>) {
+    pub(super) fn forget(&self, flow: Flow, session: &Arc<Session>) {
         let mut table = self.table.lock();
-        if let Entry::Occupied(entry) = table.sessions.entry(client)
+        if let Entry::Occupied(entry) = table.sessions.entry(flow)
             && Arc::ptr_eq(entry.get(), session)
         {
             entry.remove();
@@ -157,59 +183,73 @@ impl<S> Shared<S> {
 
 impl<S: Serve> Shared<S> {
     async fn receive(self: &Arc<Self>) {
+        let mut reader = Reader::new();
         loop {
             let read = match self.socket.readable().await {
-                Ok(()) => self.receive_batch(),
+                Ok(()) => self.receive_batch(&mut reader),
                 Err(error) => Err(error),
             };
             match read {
                 // Sessions that are new get their turn before there is more for them.
-                Ok(()) => tokio::task::yield_now().await,
+                Ok(true) => tokio::task::yield_now().await,
+                Ok(false) => {}
                 Err(_) => sleep(Duration::from_millis(1)).await,
             }
         }
     }
 
-    fn receive_batch(self: &Arc<Self>) -> io::Result<()> {
+    /// Says whether there may be more.
+    fn receive_batch(self: &Arc<Self>, reader: &mut Reader) -> io::Result<bool> {
         batch::with(|batch| {
-            let (count, _) = batch.read(&self.socket, self.local.is_ipv4())?;
-            let now = self.now();
+            let (count, may_be_more) = batch.read(&self.socket, reader)?;
+            let (now, known) = (self.now(), batch.known(count));
             let mut table = self.table.lock();
-            for index in 0..count {
-                let (datagram, client) = batch.get(index);
-                self.receive_one(&mut table, client, datagram, now);
+            let mut start = 0;
+            while let Some(first) = known.get(start) {
+                let flow = Flow { client: first.from, to: first.to };
+                let is_same = |read: &&Read| read.from == flow.client && read.to == flow.to;
+                let end = start + known[start..].iter().take_while(is_same).count();
+                let datagrams = batch.datagrams(start..end);
+                self.counters.read_of_clients(datagrams.len());
+                self.receive_some(&mut table, flow, &datagrams, now);
+                start = end;
             }
-            Ok(())
+            Ok(may_be_more)
         })
     }
 
-    fn receive_one(
+    fn receive_some(
         self: &Arc<Self>,
         table: &mut Table,
-        client: SocketAddr,
-        datagram: &[u8],
+        flow: Flow,
+        mut datagrams: &[IoSlice<'_>],
         now: u64,
     ) {
         let mut avoid = None;
-        if let Some(session) = table.sessions.get(&client) {
-            match session.send(datagram, now) {
-                Sent::Done => return,
-                // This datagram is not lost: it goes to another backend.
-                Sent::Refused(backend) => avoid = Some(backend),
+        if let Some(session) = table.sessions.get(&flow) {
+            match session.send(datagrams, now) {
+                Passed::Done => return,
+                // These are not lost: they go to another backend.
+                Passed::Refused(backend, done) => {
+                    avoid = Some(backend);
+                    datagrams = &datagrams[done..];
+                }
             }
-            table.sessions.remove(&client);
+            table.sessions.remove(&flow);
         }
         if !self.counters.enter(self.config.max_sessions) {
-            return self.counters.drop_some(Dropped::Full, 1);
+            return self.counters.drop_some(Dropped::Full, datagrams.len());
         }
-        let remembered = table.refused.remove(&client);
+        let remembered = table.refused.remove(&flow);
         let avoid = avoid.or_else(|| {
             let (backend, at) = remembered?;
             (at.elapsed() < self.config.idle).then_some(backend)
         });
-        let session = Arc::new(Session::new(Arc::clone(&self.counters), now));
-        session.send(datagram, now);
-        table.sessions.insert(client, Arc::clone(&session));
-        tokio::spawn(Task { shared: Arc::clone(self), session, client, avoid }.run());
+        let to_client = Way::to(flow.client, flow.to, self.takes_trains);
+        let session = Session::new(to_client, self.takes_trains, Arc::clone(&self.counters), now);
+        let session = Arc::new(session);
+        session.send(datagrams, now);
+        table.sessions.insert(flow, Arc::clone(&session));
+        tokio::spawn(Task { shared: Arc::clone(self), session, flow, avoid }.run());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -16,9 +16,10 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::batch;
-use super::config::{Counters, Dropped};
-use super::listener::Shared;
+use super::batch::{self, Reader};
+use super::counters::{Counters, Dropped};
+use super::listener::{Flow, Shared};
+use super::way::{Way, is_refusal};
 
 /// Finds backends for clients.
 pub trait Serve: Send + Sync + 'static {
@@ -115,6 +116,8 @@ const OVERHEAD: usize = 64;
 /// What the listener and the session's task share.
 pub(super) struct Session {
     upstream: OnceLock<(UdpSocket, BackendId)>,
+    to_backend: Way,
+    to_client: Way,
     waiting: Mutex<Vec<Box<[u8]>>>,
     waiting_bytes: AtomicUsize,
     pub(super) traffic: Traffic,
@@ -125,18 +128,25 @@ pub(super) struct Session {
     counters: Arc<Counters>,
 }
 
-/// What came of a datagram.
-pub(super) enum Sent {
-    /// It is on its way, waits, or was counted as dropped.
+/// What came of a client's datagrams.
+pub(super) enum Passed {
+    /// They are on their way, wait, or were counted as dropped.
     Done,
-    /// Not sent: this backend refuses.
-    Refused(BackendId),
+    /// This backend refuses. So many of them are dealt with; the others were not sent.
+    Refused(BackendId, usize),
 }
 
 impl Session {
-    pub(super) fn new(counters: Arc<Counters>, now: u64) -> Self {
+    pub(super) fn new(
+        to_client: Way,
+        takes_trains: bool,
+        counters: Arc<Counters>,
+        now: u64,
+    ) -> Self {
         Self {
             upstream: OnceLock::new(),
+            to_backend: Way::connected(takes_trains),
+            to_client,
             waiting: Mutex::default(),
             waiting_bytes: AtomicUsize::new(0),
             traffic: Traffic::default(),
@@ -147,62 +157,61 @@ impl Session {
         }
     }
 
-    /// Sends a datagram of the client's, or keeps it until there is a backend.
-    pub(super) fn send(&self, datagram: &[u8], now: u64) -> Sent {
+    /// Sends datagrams of the client's, or keeps them until there is a backend.
+    pub(super) fn send(&self, datagrams: &[IoSlice<'_>], now: u64) -> Passed {
         self.last.store(now, Relaxed);
         if let Some(upstream) = self.upstream.get() {
-            return self.pass(upstream, datagram);
+            return self.pass(upstream, datagrams);
         }
         let mut waiting = self.waiting.lock();
         // It may have got one while we waited for the lock.
         if let Some(upstream) = self.upstream.get() {
             drop(waiting);
-            return self.pass(upstream, datagram);
+            return self.pass(upstream, datagrams);
         }
-        let cost = datagram.len() + OVERHEAD;
-        if self.waiting_bytes.load(Relaxed) + cost > WAITING
-            || !self.counters.keep(cost, ALL_WAITING)
-        {
-            self.counters.drop_some(Dropped::Waiting, 1);
-            return Sent::Done;
+        for datagram in datagrams {
+            let cost = datagram.len() + OVERHEAD;
+            if self.waiting_bytes.load(Relaxed) + cost > WAITING
+                || !self.counters.keep(cost, ALL_WAITING)
+            {
+                self.counters.drop_some(Dropped::Waiting, 1);
+            } else {
+                self.waiting_bytes.fetch_add(cost, Relaxed);
+                waiting.push(Box::from(&**datagram));
+            }
         }
-        self.waiting_bytes.fetch_add(cost, Relaxed);
-        waiting.push(datagram.into());
-        Sent::Done
+        Passed::Done
     }
 
-    fn pass(&self, (socket, backend): &(UdpSocket, BackendId), datagram: &[u8]) -> Sent {
+    fn pass(
+        &self,
+        (socket, backend): &(UdpSocket, BackendId),
+        datagrams: &[IoSlice<'_>],
+    ) -> Passed {
         if self.refused.load(Relaxed) {
-            return Sent::Refused(*backend);
+            return Passed::Refused(*backend, 0);
         }
-        match socket.try_send(datagram) {
-            Ok(_) => {
-                self.traffic.sent.fetch_add(1, Relaxed);
-                self.traffic.sent_bytes.fetch_add(datagram.len() as u64, Relaxed);
-                Sent::Done
-            }
-            Err(error) if is_refusal(&error) => {
-                self.refused.store(true, Relaxed);
-                self.kick.notify_one();
-                Sent::Refused(*backend)
-            }
-            Err(_) => {
-                self.counters.drop_some(Dropped::Unsent, 1);
-                Sent::Done
-            }
+        let sent = self.to_backend.send(socket, datagrams);
+        self.traffic.sent.fetch_add(sent.count as u64, Relaxed);
+        self.traffic.sent_bytes.fetch_add(sent.bytes as u64, Relaxed);
+        self.counters.sent_to_backend(sent);
+        if sent.refused {
+            self.refused.store(true, Relaxed);
+            self.kick.notify_one();
+            return Passed::Refused(*backend, sent.count + sent.unsent);
         }
+        Passed::Done
     }
 
     /// There is a backend: what waits goes first.
     fn connect(&self, socket: UdpSocket, backend: BackendId) -> &UdpSocket {
         let mut waiting = self.waiting.lock();
         let upstream = (socket, backend);
-        for datagram in waiting.drain(..) {
-            if matches!(self.pass(&upstream, &datagram), Sent::Refused(_)) {
-                self.counters.drop_some(Dropped::Unserved, 1);
-            }
+        let datagrams = std::mem::take(&mut *waiting);
+        let datagrams: Vec<_> = datagrams.iter().map(|datagram| IoSlice::new(datagram)).collect();
+        if let Passed::Refused(_, done) = self.pass(&upstream, &datagrams) {
+            self.counters.drop_some(Dropped::Unserved, datagrams.len() - done);
         }
-        *waiting = Vec::new();
         self.counters.release(self.waiting_bytes.swap(0, Relaxed));
         &self.upstream.get_or_init(|| upstream).0
     }
@@ -221,29 +230,21 @@ impl Drop for Session {
     }
 }
 
-/// Whether the backend, not this machine, is to blame.
-fn is_refusal(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
-    matches!(
-        error.kind(),
-        ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable
-    )
-}
-
 /// The session's task. Dropped, the session is out of the table.
 pub(super) struct Task<S> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) session: Arc<Session>,
-    pub(super) client: SocketAddr,
+    pub(super) flow: Flow,
     pub(super) avoid: Option<BackendId>,
 }
 
 impl<S: Serve> Task<S> {
     pub(super) async fn run(self) {
         let (shared, session) = (&self.shared, &self.session);
-        let opened = shared.serve.open(self.client, shared.local, self.avoid).await;
+        let (client, local) = (self.flow.client, shared.local(self.flow));
+        let opened = shared.serve.open(client, local, self.avoid).await;
         let Some((socket, held)) = opened else { return };
-        let is_v4 = socket.local_addr().is_ok_and(|local| local.is_ipv4());
+        batch::join(&socket);
         let end = {
             let mut gone = pin!(held.gone());
             // A new socket can be written to, but tokio does not know yet.
@@ -253,13 +254,14 @@ impl<S: Serve> Task<S> {
             let mut failed = pin!(socket.ready(Interest::ERROR));
             let mut sleep = pin!(sleep_until(self.ends_at()));
             let mut kick = pin!(session.kick.notified());
+            let (mut reader, mut answers) = (Reader::new(), 0);
             poll_fn(|cx| {
                 while let Poll::Ready(ready) = socket.poll_recv_ready(cx) {
                     // The runtime is being shut down.
                     if ready.is_err() {
                         return Poll::Ready(End::Stopped);
                     }
-                    match self.pass_answers(socket, is_v4, &held) {
+                    match self.pass_answers(socket, &mut reader, &held, &mut answers) {
                         Ok(true) => return Poll::Ready(End::Answered),
                         Ok(false) => {}
                         Err(error) if is_refusal(&error) => return Poll::Ready(End::Refused),
@@ -299,8 +301,9 @@ impl<S: Serve> Task<S> {
         };
         if end == End::Refused {
             session.refused.store(true, Relaxed);
-            shared.refused_by(self.client, held.backend());
+            shared.refused_by(self.flow, held.backend());
         }
+        shared.counters.end(end);
         let session = Arc::clone(session);
         // First out of the table, so that the next datagram finds another backend.
         drop(self);
@@ -313,36 +316,42 @@ impl<S: Serve> Task<S> {
     }
 
     /// Passes answers on. Says whether there were as many as were waited for.
-    fn pass_answers(&self, socket: &UdpSocket, is_v4: bool, held: &S::Held) -> io::Result<bool> {
-        let (shared, traffic) = (&self.shared, &self.session.traffic);
+    fn pass_answers(
+        &self,
+        socket: &UdpSocket,
+        reader: &mut Reader,
+        held: &S::Held,
+        answers: &mut u64,
+    ) -> io::Result<bool> {
+        let (shared, session) = (&self.shared, &self.session);
         batch::with(|batch| {
-            let (count, _) = batch.read(socket, is_v4)?;
-            if count > 0 {
-                self.session.last.store(shared.now(), Relaxed);
-                if traffic.received.load(Relaxed) == 0 {
-                    held.answered();
-                }
+            let (count, _) = batch.read(socket, reader)?;
+            if count == 0 {
+                return Ok(false);
             }
-            for index in 0..count {
-                let (answer, _) = batch.get(index);
-                if shared.socket.try_send_to(answer, self.client).is_err() {
-                    shared.counters.drop_some(Dropped::Unsent, 1);
-                }
-                let passed = traffic.received.fetch_add(1, Relaxed) + 1;
-                traffic.received_bytes.fetch_add(answer.len() as u64, Relaxed);
-                let most = shared.config.responses;
-                if most.is_some_and(|most| passed >= u64::from(most.get())) {
-                    return Ok(true);
-                }
+            session.last.store(shared.now(), Relaxed);
+            if *answers == 0 {
+                held.answered();
             }
-            Ok(false)
+            let most = shared.config.responses.map_or(u64::MAX, |most| most.get().into());
+            let datagrams = batch.datagrams(0..count);
+            let count = datagrams.len();
+            let wanted = count.min(usize::try_from(most - *answers).unwrap_or(count));
+            *answers += wanted as u64;
+            let sent = session.to_client.send(&shared.socket, &datagrams[..wanted]);
+            session.traffic.received.fetch_add(sent.count as u64, Relaxed);
+            session.traffic.received_bytes.fetch_add(sent.bytes as u64, Relaxed);
+            shared.counters.read_of_a_backend(count);
+            shared.counters.sent_to_client(sent);
+            shared.counters.drop_some(Dropped::Unserved, count - wanted);
+            Ok(*answers >= most)
         })
     }
 }
 
 impl<S> Drop for Task<S> {
     fn drop(&mut self) {
-        self.shared.forget(self.client, &self.session);
+        self.shared.forget(self.flow, &self.session);
         self.shared.counters.leave();
     }
 }
