@@ -21,6 +21,7 @@ use crate::NAME;
 use crate::connection::Service;
 use crate::connection_log::ConnectionLog;
 use crate::seen::Seen;
+use crate::shown::{Shown, ShownListener};
 use crate::target::Target;
 use crate::udp_listener::UdpListener;
 
@@ -28,6 +29,7 @@ use crate::udp_listener::UdpListener;
 #[derive(Debug)]
 pub(crate) struct Datagrams {
     running: Vec<Running>,
+    shown: Arc<Shown>,
     guard: Guard,
 }
 
@@ -37,6 +39,7 @@ struct Running {
     written: UdpListener,
     socket: Arc<UdpSocket>,
     clients: Arc<Clients>,
+    counters: Arc<Counters>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -64,7 +67,12 @@ async fn bind_one(address: SocketAddr) -> Result<UdpSocket, StartError> {
 impl Datagrams {
     /// None yet.
     pub(crate) fn new(guard: Guard) -> Self {
-        Self { running: Vec::new(), guard }
+        Self { running: Vec::new(), shown: Arc::default(), guard }
+    }
+
+    /// What an operator sees of them, now and later.
+    pub(crate) fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.shown)
     }
 
     /// Binds those listeners that are not there yet. One whose limits are others has its socket already.
@@ -100,20 +108,21 @@ impl Datagrams {
                     old.clients.0.store(service);
                     self.running.push(Running { written: listener, ..old });
                 } else {
-                    let socket = Arc::clone(&old.socket);
+                    let (socket, counters) = (Arc::clone(&old.socket), Arc::clone(&old.counters));
                     drop(old);
-                    self.running.push(self.start(listener, socket, service)?);
+                    self.running.push(self.start(listener, socket, service, counters)?);
                 }
             } else if let Some(at) = new.iter().position(|(bound, _)| *bound == listener) {
                 let (_, socket) = new.swap_remove(at);
                 let address = address_of(&socket)?;
-                self.running.push(self.start(listener, socket, service)?);
+                self.running.push(self.start(listener, socket, service, Arc::default())?);
                 log::line(format_args!("{NAME}: serving udp {address}"));
             }
         }
         for old in before {
             log::line(format_args!("{NAME}: no longer serving udp {}", address_of(&old.socket)?));
         }
+        self.shown.replace(self.running.iter().map(Running::shown).collect::<Result<_, _>>()?);
         Ok(())
     }
 
@@ -122,11 +131,11 @@ impl Datagrams {
         written: UdpListener,
         socket: Arc<UdpSocket>,
         service: Arc<Service>,
+        counters: Arc<Counters>,
     ) -> Result<Running, StartError> {
         let clients = Arc::new(Clients(ArcSwap::new(service), self.guard.clone()));
-        let counters = Arc::new(Counters::default());
         let (serve, at) = (Arc::clone(&clients), Arc::clone(&socket));
-        let listener = Listener::new(at, serve, written.config, counters)
+        let listener = Listener::new(at, serve, written.config, Arc::clone(&counters))
             .map_err(|error| StartError::new("udp listener", error))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let mut guard = self.guard.clone();
@@ -136,12 +145,23 @@ impl Datagrams {
                 () = guard.stopping() => {}
             }
         }));
-        Ok(Running { written, socket, clients, _stop: stop })
+        Ok(Running { written, socket, clients, counters, _stop: stop })
     }
 
     /// The sockets, for whoever takes them over.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.running.iter().map(|running| running.socket.as_fd())
+    }
+}
+
+impl Running {
+    fn shown(&self) -> Result<ShownListener, StartError> {
+        Ok(ShownListener {
+            address: address_of(&self.socket)?,
+            pool: self.clients.0.load().pool.name.clone(),
+            max_sessions: self.written.config.max_sessions,
+            counters: Arc::clone(&self.counters),
+        })
     }
 }
 

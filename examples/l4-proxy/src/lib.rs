@@ -9,6 +9,7 @@
 //! | `connection` | one client: a backend that can be reached, then the relay |
 //! | `udp_listener` | `[[udp]]`, as it is written and checked |
 //! | `datagrams` | UDP: a backend for each client, as TCP has for each connection |
+//! | `shown` | what an operator sees of the UDP listeners |
 //! | `seen` | what a pool's key may be made from |
 //! | `first_bytes` | what a client says before it has a backend, when the key wants to know |
 //! | [`client_hello`] | whom the beginning of a TLS connection asks for |
@@ -24,6 +25,7 @@ mod first_bytes;
 mod front;
 mod routes;
 mod seen;
+mod shown;
 mod start;
 mod target;
 mod udp_listener;

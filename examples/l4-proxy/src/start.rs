@@ -23,6 +23,7 @@ use crate::config::{Cli, Listener, Serving, Settings};
 use crate::connection::Service;
 use crate::datagrams::{self, Datagrams};
 use crate::front::{self, Front};
+use crate::shown::Operated;
 use crate::target::Target;
 
 /// Runs the proxy until it is told to stop.
@@ -52,13 +53,14 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
         pool.start(Target::new).await?;
     }
     let pools = Arc::new(AllPools::new(pools.into_iter().map(Arc::new).collect()));
-    let admin = admin.map(|admin| admin::start(NAME, admin, pools.clone(), shutdown.guard()));
+    let datagrams = Datagrams::new(shutdown.guard());
+    let operated = Arc::new(Operated { pools: pools.clone(), udp: datagrams.shown() });
+    let admin = admin.map(|admin| admin::start(NAME, admin, operated, shutdown.guard()));
     let gate = Gate::new(max_connections);
     let mut listening = Listening::new(Arc::clone(&gate), shutdown.guard()).by(&workers);
     listening.set_keepalive(serving.keepalive.clone());
     let certificates = Arc::new(Keeper::default());
     tokio::spawn(Arc::clone(&certificates).run(NAME, shutdown.guard()));
-    let datagrams = Datagrams::new(shutdown.guard());
     let (flags, limits) = (cli.flags, gate);
     let relay = Relay::new(serving.timeouts.relay);
     let mut proxy = Proxy {

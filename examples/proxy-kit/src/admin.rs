@@ -7,6 +7,7 @@
 //! | `POST /backends/POOL/NAME/drain`, `enable`, `disable` | the backend as it is then |
 //! | `POST /backends/POOL/NAME/weight?value=5` | the same |
 //! | `POST /backends/POOL/NAME/unpin` | the same; the sessions in the table that it had are placed anew |
+//! | `GET /udp` | the UDP listeners, where the proxy can have some: sessions and datagrams, counted |
 //!
 //! Where there is only one pool, `/backends/NAME` and what follows it do as well.
 //!
@@ -20,6 +21,7 @@ mod routes;
 mod server;
 mod settings;
 mod start;
+mod udp;
 
 use equipoise_core::{Admin, Weight};
 use serde::Serialize;
@@ -29,6 +31,7 @@ pub use crate::sticky::SessionsReport;
 pub use server::serve;
 pub use settings::{AdminSection, AdminSettings};
 pub use start::start;
+pub use udp::{UdpDatagrams, UdpDropped, UdpReport, UdpSessions};
 
 /// The pools of a proxy, as an operator sees them.
 pub trait Pools: Send + Sync + 'static {
@@ -40,6 +43,11 @@ pub trait Pools: Send + Sync + 'static {
     /// # Errors
     /// There is no such backend, or what the proxy has against it.
     fn act(&self, pool: &str, backend: &str, action: Action) -> Result<(), ActError>;
+
+    /// Its UDP listeners; `None` if it is not a proxy that can have some.
+    fn udp(&self) -> Option<Vec<UdpReport>> {
+        None
+    }
 }
 
 /// A pool as an operator sees it.

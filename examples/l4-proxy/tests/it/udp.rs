@@ -12,6 +12,8 @@ use proxy_lab::wait;
 
 use crate::{PROXY, SCRATCH};
 
+mod shown;
+
 const SHORT: Duration = Duration::from_millis(200);
 
 /// Answers each datagram with its name and what came. Dropped, nobody listens there.
@@ -166,6 +168,24 @@ fn shutdown_loses_no_session_from_the_log() {
     wait::until("a line with what has passed for each", || {
         proxy.times_logged("sent=1 received=3 datagrams=1/1") == clients.len()
     });
+}
+
+#[test]
+fn on_all_addresses_an_answer_comes_from_the_one_that_was_asked() {
+    let (a, b) = (Echo::new("a"), Echo::new("b"));
+    let config = format!(
+        "[[udp]]\naddress = \"0.0.0.0:0\"\npool = \"a\"\n\
+         [pools.a]\nbackends = [\"{}\", \"{}\"]\n",
+        a.address, b.address
+    );
+    let proxy = Proxy::configured(PROXY, 0, ConfigFile::new(SCRATCH, "udp-any", &config));
+    let line = proxy.logged(&["serving udp "]);
+    let port = line.rsplit_once(':').unwrap().1.parse().unwrap();
+    for address in [[127, 0, 0, 1], [127, 0, 0, 2], [127, 8, 0, 9]] {
+        let client = Client::new(SocketAddr::from((address, port)));
+        let home = client.ask(b"1");
+        assert_eq!(client.ask(&[7; 1_000]), home);
+    }
 }
 
 #[test]

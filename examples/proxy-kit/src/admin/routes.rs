@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-use super::{ActError, Action, BackendReport, PoolReport, Pools};
+use super::{ActError, Action, BackendReport, PoolReport, Pools, UdpReport};
 use crate::backend::parse_weight;
 
 /// What of a request decides.
@@ -91,10 +91,15 @@ fn find(pools: &dyn Pools, asked: Asked<'_>) -> Result<Reply, Reply> {
     let names = match segments.as_slice() {
         [] => {
             needs(asked.method, READ)?;
-            return Ok(Reply::text(StatusCode::OK, help(asked.local)));
+            return Ok(Reply::text(StatusCode::OK, help(pools, asked.local)));
+        }
+        ["udp"] => {
+            let listeners = pools.udp().ok_or_else(|| nothing_here(pools, asked.local))?;
+            needs(asked.method, READ)?;
+            return Ok(Reply::json(&AllUdp { listeners }));
         }
         ["backends", names @ ..] => names,
-        _ => return Err(nothing_here(asked.local)),
+        _ => return Err(nothing_here(pools, asked.local)),
     };
     let verb = |name: &&str| Verb::named(name);
     match (names, names.last().and_then(verb).filter(|_| names.len() > 1)) {
@@ -104,7 +109,7 @@ fn find(pools: &dyn Pools, asked: Asked<'_>) -> Result<Reply, Reply> {
             let (pool, backend) = match names {
                 [pool, name] => backend_of(pool_named(&reports, pool)?, name)?,
                 [name, ..] => backend_of(the_one_pool(&reports)?, name)?,
-                [] => return Err(nothing_here(asked.local)),
+                [] => return Err(nothing_here(pools, asked.local)),
             };
             let action = action(verb, asked)?;
             act(pools, &pool.name, &backend.name, action)
@@ -125,13 +130,18 @@ fn find(pools: &dyn Pools, asked: Asked<'_>) -> Result<Reply, Reply> {
                 }
             }
         }
-        _ => Err(nothing_here(asked.local)),
+        _ => Err(nothing_here(pools, asked.local)),
     }
 }
 
 #[derive(Serialize)]
 struct All<'a> {
     pools: &'a [PoolReport],
+}
+
+#[derive(Serialize)]
+struct AllUdp {
+    listeners: Vec<UdpReport>,
 }
 
 /// The parts of the path, decoded: the brackets of an IPv6 address may be written as `%5B`, `%5D`.
@@ -249,11 +259,15 @@ pub(super) fn shown(text: &str) -> String {
     text.chars().take(100).flat_map(char::escape_debug).collect()
 }
 
-fn nothing_here(local: SocketAddr) -> Reply {
-    Reply::text(StatusCode::NOT_FOUND, format!("nothing here\n\n{}", help(local)))
+fn nothing_here(pools: &dyn Pools, local: SocketAddr) -> Reply {
+    Reply::text(StatusCode::NOT_FOUND, format!("nothing here\n\n{}", help(pools, local)))
 }
 
-fn help(local: SocketAddr) -> String {
+fn help(pools: &dyn Pools, local: SocketAddr) -> String {
+    let udp = match pools.udp() {
+        Some(_) => "GET  /udp                               UDP listeners: sessions, datagrams\n",
+        None => "",
+    };
     format!(
         "GET  /backends                          all backends: state, and the reason in words\n\
          GET  /backends/POOL                     those of one pool\n\
@@ -263,6 +277,7 @@ fn help(local: SocketAddr) -> String {
          POST /backends/POOL/NAME/enable         put it back\n\
          POST /backends/POOL/NAME/weight?value=N set its weight, 0 to {max}\n\
          POST /backends/POOL/NAME/unpin          place its sessions anew, if a table keeps them\n\
+         {udp}\
          With a single pool, /POOL may be left out.\n\
          \n\
          curl http://{local}/backends\n\

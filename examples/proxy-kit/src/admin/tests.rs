@@ -14,6 +14,7 @@ use crate::shutdown::{Shutdown, Signals};
 /// Pools that do what they are told, and remember it.
 struct Fake {
     pools: Mutex<Vec<PoolReport>>,
+    udp: Mutex<Option<Vec<UdpReport>>>,
     done: Mutex<Vec<(String, String, Action)>>,
 }
 
@@ -39,7 +40,7 @@ impl Fake {
             backends: vec![backend("a:80"), backend("[::1]:80"), backend("fixed:80")],
         };
         let pools = Mutex::new(names.iter().map(pool).collect());
-        Arc::new(Self { pools, done: Mutex::default() })
+        Arc::new(Self { pools, udp: Mutex::default(), done: Mutex::default() })
     }
 }
 
@@ -65,6 +66,10 @@ impl Pools for Fake {
         }
         self.done.lock().push((pool.to_owned(), backend.to_owned(), action));
         Ok(())
+    }
+
+    fn udp(&self) -> Option<Vec<UdpReport>> {
+        self.udp.lock().clone()
     }
 }
 
@@ -153,6 +158,31 @@ async fn all_pools_one_and_one_backend_are_shown_as_json_that_reads_well() {
     let (status, head, body) = server.ask("HEAD /backends", "", "").await;
     assert_eq!((status, body.as_str()), (200, ""));
     assert!(head.contains("application/json") && head.contains("no-store"), "{head}");
+}
+
+#[tokio::test]
+async fn udp_listeners_are_shown_where_there_can_be_some() {
+    let server = Server::start(&["web"], None).await;
+    assert_eq!(server.get("/udp").await.0, 404);
+    assert!(!server.get("/").await.1.contains("/udp"));
+    let sessions = UdpSessions { now: 2, max: 10, opened: 5, idle: 3, ..<_>::default() };
+    let dropped = UdpDropped { full: 7, ..<_>::default() };
+    let (address, pool) = ("127.0.0.1:53".to_owned(), "dns".to_owned());
+    let listener =
+        UdpReport { address, pool, sessions, datagrams: UdpDatagrams::default(), dropped };
+    *server.pools.udp.lock() = Some(vec![listener]);
+    let (status, text) = server.get("/udp").await;
+    let listener = &json(&text)["listeners"][0];
+    assert_eq!((status, &listener["address"]), (200, &"127.0.0.1:53".into()));
+    assert_eq!((&listener["pool"], &listener["sessions"]["now"]), (&"dns".into(), &2.into()));
+    assert_eq!(
+        (&listener["sessions"]["idle"], &listener["dropped"]["full"]),
+        (&3.into(), &7.into())
+    );
+    assert_eq!(listener["datagrams"]["to_clients"], 0);
+    assert!(server.get("/").await.1.contains("\nGET  /udp "));
+    assert_eq!(server.post("/udp", "").await.0, 405);
+    assert_eq!(server.get("/udp/127.0.0.1:53").await.0, 404);
 }
 
 #[tokio::test]
