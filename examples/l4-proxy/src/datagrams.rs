@@ -158,7 +158,7 @@ impl Running {
     fn shown(&self) -> Result<ShownListener, StartError> {
         Ok(ShownListener {
             address: address_of(&self.socket)?,
-            pool: self.clients.0.load().pool.name.clone(),
+            pool: self.clients.0.load().pool.name.to_string(),
             max_sessions: self.written.config.max_sessions,
             counters: Arc::clone(&self.counters),
         })
