@@ -61,7 +61,8 @@ impl Bound {
     fn fill(&mut self, sockets: usize) -> Result<(), StartError> {
         while self.listeners.len() < sockets {
             // The first one has chosen the port.
-            let address = self.listeners.first().map_or(Ok(self.written), |it| it.local_addr());
+            let address =
+                self.listeners.first().map_or(Ok(self.written), std::net::TcpListener::local_addr);
             let listener = address.and_then(|address| listen(address, sockets > 1));
             self.listeners.push(listener.map_err(|error| cannot_listen(self.written, &error))?);
         }
