@@ -144,6 +144,19 @@ pub(super) fn join(socket: &UdpSocket) {
     let _ = socket;
 }
 
+/// What a listener asks the system to keep of what it has not read yet, in bytes: bursts of many clients.
+#[cfg(target_os = "linux")]
+const UNREAD: usize = 4 << 20;
+
+/// From now on the system keeps more of what comes in a burst, as far as it allows
+/// (`net.core.rmem_max`).
+pub(super) fn widen(socket: &UdpSocket) {
+    #[cfg(target_os = "linux")]
+    system::widen(socket);
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
 #[cfg(target_os = "linux")]
 mod system {
     use std::io::{self, IoSliceMut};
@@ -151,15 +164,23 @@ mod system {
     use std::os::fd::AsRawFd;
 
     use nix::sys::socket::{
-        ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt, sockopt,
+        ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, getsockopt, recvmmsg,
+        setsockopt, sockopt,
     };
     use tokio::net::UdpSocket;
 
-    use super::{BATCH, LARGEST, ROOM, Read};
+    use super::{BATCH, LARGEST, ROOM, Read, UNREAD};
 
     pub(super) fn join(socket: &UdpSocket) {
         // Systems before Linux 5.0 can't: then each comes by itself.
         let _ = setsockopt(socket, sockopt::UdpGroSegment, &true);
+    }
+
+    pub(super) fn widen(socket: &UdpSocket) {
+        // Somebody may have given it more already.
+        if getsockopt(socket, sockopt::RcvBuf).is_ok_and(|now| now < UNREAD) {
+            let _ = setsockopt(socket, sockopt::RcvBuf, &UNREAD);
+        }
     }
 
     pub(super) fn read(
@@ -173,7 +194,8 @@ mod system {
         let mut slices: [_; BATCH] = std::array::from_fn(|_| [IoSliceMut::new(room())]);
         // The system leaves in them how long the names were, and would take that as the room for the
         // next ones. So they are made anew.
-        let space = nix::cmsg_space!(i32, nix::libc::in6_pktinfo);
+        // With room to spare, for a socket that was inherited may say more of each, as when it came.
+        let space = nix::cmsg_space!(i32, nix::libc::in6_pktinfo, [u8; 64]);
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(most, Some(space));
         let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
         let mut count = 0;

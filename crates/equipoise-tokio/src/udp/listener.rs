@@ -95,7 +95,8 @@ struct Table {
 }
 
 impl<S: Serve> Listener<S> {
-    /// Serves the clients that send to this socket.
+    /// Serves the clients that send to this socket. Nobody else may read from it: what comes may be
+    /// several datagrams as a piece (`UDP_GRO`).
     ///
     /// # Errors
     /// The system does not say where the socket is bound, or to which of its addresses datagrams come.
@@ -108,6 +109,7 @@ impl<S: Serve> Listener<S> {
         let (local, since) = (socket.local_addr()?, Instant::now());
         way::name_addresses(&socket, local)?;
         batch::join(&socket);
+        batch::widen(&socket);
         Ok(Self(Arc::new(Shared {
             takes_trains: way::cuts_trains(&socket),
             socket,
