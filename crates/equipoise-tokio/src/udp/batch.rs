@@ -19,22 +19,54 @@ const ROOM: usize = LARGEST + 320;
 
 /// How many to expect of a socket at least.
 const FEW: usize = 4;
+/// Who sends so many at a time may as well have them joined.
+#[cfg(target_os = "linux")]
+const MANY: usize = 8;
 
 /// How one socket is read: it makes ready for as many as the last time, and some more.
 #[derive(Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(super) struct Reader {
     expected: usize,
+    told: Told,
+}
+
+/// What the system is to tell of each datagram besides its sender.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Told {
+    /// Nothing, on a socket of IPv4.
+    V4,
+    /// Nothing, on one of IPv6.
+    V6,
+    /// Whether it is several that came as a piece, and to which address it was sent. It costs some more.
+    More,
 }
 
 impl Reader {
-    pub(super) fn new() -> Self {
-        Self { expected: FEW }
+    /// Of a socket that nobody else has: what comes is joined as soon as it pays.
+    pub(super) fn of_own(socket: &UdpSocket) -> Self {
+        let is_v4 = socket.local_addr().is_ok_and(|local| local.is_ipv4());
+        Self { expected: FEW, told: if is_v4 { Told::V4 } else { Told::V6 } }
+    }
+
+    /// Of a listener's. Another process may have it, too, for a moment; so that neither takes a piece for
+    /// a datagram, both have it joined from the start.
+    pub(super) fn of_listener(socket: &UdpSocket) -> Self {
+        #[cfg(target_os = "linux")]
+        system::join(socket);
+        #[cfg(not(target_os = "linux"))]
+        let _ = socket;
+        Self { expected: FEW, told: Told::More }
     }
 
     #[cfg(target_os = "linux")]
-    fn has_read(&mut self, count: usize) {
+    fn has_read(&mut self, count: usize, socket: &UdpSocket) {
         let is_full = count == self.expected;
         self.expected = if is_full { BATCH } else { (2 * count).clamp(FEW, BATCH) };
+        if count >= MANY && self.told != Told::More {
+            system::join(socket);
+            self.told = Told::More;
+        }
     }
 }
 
@@ -54,6 +86,8 @@ pub(super) struct Read {
 pub(super) struct Batch {
     buffer: Vec<u8>,
     read: [Read; BATCH],
+    #[cfg(target_os = "linux")]
+    headers: system::Headers,
 }
 
 thread_local! {
@@ -71,6 +105,8 @@ impl Batch {
         Self {
             buffer: vec![0; BATCH * ROOM],
             read: [Read { len: 0, each: 0, from, to: None }; BATCH],
+            #[cfg(target_os = "linux")]
+            headers: system::Headers::new(),
         }
     }
 
@@ -85,11 +121,12 @@ impl Batch {
         reader: &mut Reader,
     ) -> io::Result<(usize, bool)> {
         let (mut count, most) = (0, reader.expected);
+        let headers = &mut self.headers;
         let done = socket.try_io(Interest::READABLE, || {
-            count = system::read(socket, most, &mut self.buffer, &mut self.read)?;
+            count = headers.read(socket, reader, &mut self.buffer, &mut self.read)?;
             if count < most { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
-        reader.has_read(count);
+        reader.has_read(count, socket);
         match done {
             Ok(()) => Ok((count, true)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok((count, false)),
@@ -136,14 +173,6 @@ impl Batch {
     }
 }
 
-/// From now on the system may pass datagrams of one sender and one size as a piece, if it can.
-pub(super) fn join(socket: &UdpSocket) {
-    #[cfg(target_os = "linux")]
-    system::join(socket);
-    #[cfg(not(target_os = "linux"))]
-    let _ = socket;
-}
-
 /// What a listener asks the system to keep of what it has not read yet, in bytes: bursts of many clients.
 #[cfg(target_os = "linux")]
 const UNREAD: usize = 4 << 20;
@@ -169,8 +198,9 @@ mod system {
     };
     use tokio::net::UdpSocket;
 
-    use super::{BATCH, LARGEST, ROOM, Read, UNREAD};
+    use super::{BATCH, LARGEST, ROOM, Read, Reader, Told, UNREAD};
 
+    /// From now on the system may pass datagrams of one sender and one size as a piece, if it can.
     pub(super) fn join(socket: &UdpSocket) {
         // Systems before Linux 5.0 can't: then each comes by itself.
         let _ = setsockopt(socket, sockopt::UdpGroSegment, &true);
@@ -183,46 +213,76 @@ mod system {
         }
     }
 
-    pub(super) fn read(
-        socket: &UdpSocket,
-        most: usize,
-        buffer: &mut [u8],
-        read: &mut [Read; BATCH],
-    ) -> io::Result<usize> {
-        let mut rooms = buffer.chunks_exact_mut(ROOM);
-        let mut room = || rooms.next().map_or(&mut [][..], |room| &mut room[..LARGEST]);
-        let mut slices: [_; BATCH] = std::array::from_fn(|_| [IoSliceMut::new(room())]);
-        // The system leaves in them how long the names were, and would take that as the room for the
-        // next ones. So they are made anew.
-        // With room to spare, for a socket that was inherited may say more of each, as when it came.
-        let space = nix::cmsg_space!(i32, nix::libc::in6_pktinfo, [u8; 64]);
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(most, Some(space));
-        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-        let mut count = 0;
-        for (message, read) in recvmmsg(fd, &mut headers, &mut slices, flags, None)?.zip(read) {
-            (read.len, read.each, read.to) = (message.bytes, 0, None);
-            if let Some(from) = message.address.as_ref().and_then(address) {
-                read.from = from;
-            }
-            for about in message.cmsgs()? {
-                match about {
-                    ControlMessageOwned::UdpGroSegments(each) => {
-                        read.each = usize::try_from(each).unwrap_or(0);
-                    }
-                    // Of a broadcast, too, this is the machine's own.
-                    ControlMessageOwned::Ipv4PacketInfo(info) => {
-                        let to = Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes());
-                        read.to = Some(to.into());
-                    }
-                    ControlMessageOwned::Ipv6PacketInfo(info) => {
-                        read.to = of_one(Ipv6Addr::from(info.ipi6_addr.s6_addr));
-                    }
-                    _ => {}
-                }
-            }
-            count += 1;
+    /// The system leaves in a header how long the names were, and takes that as the room for the next
+    /// ones. So each family has its own, and those for more are made anew.
+    pub(super) struct Headers {
+        v4: MultiHeaders<SockaddrStorage>,
+        v6: MultiHeaders<SockaddrStorage>,
+        more: MultiHeaders<SockaddrStorage>,
+    }
+
+    impl Headers {
+        pub(super) fn new() -> Self {
+            let new = |count| MultiHeaders::preallocate(count, None);
+            Self { v4: new(BATCH), v6: new(BATCH), more: new(0) }
         }
-        Ok(count)
+
+        pub(super) fn read(
+            &mut self,
+            socket: &UdpSocket,
+            reader: &Reader,
+            buffer: &mut [u8],
+            read: &mut [Read; BATCH],
+        ) -> io::Result<usize> {
+            let mut rooms = buffer.chunks_exact_mut(ROOM);
+            let mut room = || rooms.next().map_or(&mut [][..], |room| &mut room[..LARGEST]);
+            let mut slices: [_; BATCH] = std::array::from_fn(|_| [IoSliceMut::new(room())]);
+            let slices = &mut slices[..reader.expected];
+            let headers = match reader.told {
+                Told::V4 => &mut self.v4,
+                Told::V6 => &mut self.v6,
+                Told::More => {
+                    // With room to spare: a socket that was inherited may say more, as when it came.
+                    let space = nix::cmsg_space!(i32, nix::libc::in6_pktinfo, [u8; 64]);
+                    self.more = MultiHeaders::preallocate(reader.expected, Some(space));
+                    &mut self.more
+                }
+            };
+            let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+            let mut count = 0;
+            for (message, read) in recvmmsg(fd, headers, slices, flags, None)?.zip(read) {
+                (read.len, read.each, read.to) = (message.bytes, 0, None);
+                if let Some(from) = message.address.as_ref().and_then(address) {
+                    read.from = from;
+                }
+                if reader.told == Told::More {
+                    for about in message.cmsgs()? {
+                        read.hear(&about);
+                    }
+                }
+                count += 1;
+            }
+            Ok(count)
+        }
+    }
+
+    impl Read {
+        fn hear(&mut self, about: &ControlMessageOwned) {
+            match about {
+                ControlMessageOwned::UdpGroSegments(each) => {
+                    self.each = usize::try_from(*each).unwrap_or(0);
+                }
+                // Of a broadcast, too, this is the machine's own.
+                ControlMessageOwned::Ipv4PacketInfo(info) => {
+                    let to = Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes());
+                    self.to = Some(to.into());
+                }
+                ControlMessageOwned::Ipv6PacketInfo(info) => {
+                    self.to = of_one(Ipv6Addr::from(info.ipi6_addr.s6_addr));
+                }
+                _ => {}
+            }
+        }
     }
 
     fn address(from: &SockaddrStorage) -> Option<SocketAddr> {

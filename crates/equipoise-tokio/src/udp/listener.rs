@@ -108,7 +108,6 @@ impl<S: Serve> Listener<S> {
     ) -> io::Result<Self> {
         let (local, since) = (socket.local_addr()?, Instant::now());
         way::name_addresses(&socket, local)?;
-        batch::join(&socket);
         batch::widen(&socket);
         Ok(Self(Arc::new(Shared {
             takes_trains: way::cuts_trains(&socket),
@@ -185,7 +184,7 @@ impl<S> Shared<S> {
 
 impl<S: Serve> Shared<S> {
     async fn receive(self: &Arc<Self>) {
-        let mut reader = Reader::new();
+        let mut reader = Reader::of_listener(&self.socket);
         loop {
             let read = match self.socket.readable().await {
                 Ok(()) => self.receive_batch(&mut reader),

@@ -244,7 +244,6 @@ impl<S: Serve> Task<S> {
         let (client, local) = (self.flow.client, shared.local(self.flow));
         let opened = shared.serve.open(client, local, self.avoid).await;
         let Some((socket, held)) = opened else { return };
-        batch::join(&socket);
         let end = {
             let mut gone = pin!(held.gone());
             // A new socket can be written to, but tokio does not know yet.
@@ -254,7 +253,7 @@ impl<S: Serve> Task<S> {
             let mut failed = pin!(socket.ready(Interest::ERROR));
             let mut sleep = pin!(sleep_until(self.ends_at()));
             let mut kick = pin!(session.kick.notified());
-            let (mut reader, mut answers) = (Reader::new(), 0);
+            let (mut reader, mut answers) = (Reader::of_own(socket), 0);
             poll_fn(|cx| {
                 while let Poll::Ready(ready) = socket.poll_recv_ready(cx) {
                     // The runtime is being shut down.
