@@ -1,11 +1,15 @@
 //! Who gets a connection.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use proxy_lab::backend::{Backend, free_address};
 use proxy_lab::client::{Connection, get};
 use proxy_lab::process::Proxy;
+use proxy_lab::wait;
 
 use crate::PROXY;
 
@@ -50,4 +54,27 @@ fn a_connection_takes_its_place_until_it_ends() {
     proxy.logged(&["received=5"]);
     end.send(()).unwrap();
     assert_eq!(Connection::open(proxy.address()).rest(), b"hello");
+}
+
+#[test]
+fn without_file_descriptors_it_waits_and_goes_on() {
+    let backend = Backend::named("ok");
+    // The shell lowers the limit for the proxy, then becomes it.
+    let limited = ["-c", "ulimit -n 32; exec \"$0\" \"$@\"", PROXY];
+    let flags = ["--listen", "127.0.0.1:0", "--backend", &backend.address];
+    let proxy = Proxy::start("sh", 1, [&limited[..], &flags].concat());
+    let held = [(); 40].map(|()| Connection::open(proxy.address()));
+    let complaints = || proxy.errors().iter().filter(|line| line.contains("accept: ")).count();
+    wait::until("complaints", || complaints() > 0);
+    // It complains ten times a second, not as often as it can.
+    wait::pause(Duration::from_millis(300));
+    assert!(complaints() < 100, "{} complaints", complaints());
+    drop(held);
+    // The first after that may still find none for its backend.
+    wait::until("service", || {
+        let mut client = TcpStream::connect(proxy.address()).expect("the proxy listens");
+        let mut reply = String::new();
+        let asked = client.write_all(b"GET / HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n");
+        asked.and_then(|()| client.read_to_string(&mut reply)).is_ok() && reply.ends_with("ok")
+    });
 }

@@ -110,7 +110,7 @@ impl Fronts {
 
     /// All of so many connections, those of [`serves`](Self::serves) too, have ended and have a line each; nothing is
     /// left of them, and nobody has complained.
-    fn settles(mut self, connections: usize) {
+    fn end(mut self, connections: usize) {
         let connections = connections + 2 * self.serves();
         let lines =
             || self.proxy.times_logged(" attempts=") - self.proxy.times_logged(" datagrams=");
@@ -180,7 +180,7 @@ fn garbage_harms_nobody() {
     for (kind, cause) in [("PROXY protocol: ", "it is required"), ("TLS handshake: ", "")] {
         fronts.proxy.logged(&["backend=- attempts=0", &format!("end=\"{kind}"), cause]);
     }
-    fronts.settles(connections);
+    fronts.end(connections);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_port_scan_leaves_nothing_behind() {
             _ => stream.shutdown(Shutdown::Both).unwrap(),
         }
     }
-    fronts.settles(scanned);
+    fronts.end(scanned);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn who_dawdles_is_let_go_in_time() {
             });
         }
     });
-    fronts.settles(cases.len());
+    fronts.end(cases.len());
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn a_reset_may_come_at_any_byte() {
             connections += 1;
         }
     }
-    fronts.settles(connections);
+    fronts.end(connections);
 }
 
 #[test]
@@ -318,5 +318,5 @@ fn a_reset_in_the_middle_of_bulk_ends_both_sides() {
         scope.spawn(|| clients.into_iter().for_each(reset));
         fronts.backend.reset();
     });
-    fronts.settles(4 + 20);
+    fronts.end(4 + 20);
 }
