@@ -23,6 +23,7 @@ use crate::connection_log::ConnectionLog;
 use crate::seen::Seen;
 use crate::shown::{Shown, ShownListener};
 use crate::target::Target;
+use crate::udp_full;
 use crate::udp_listener::UdpListener;
 
 /// The UDP listeners at work.
@@ -135,6 +136,8 @@ impl Datagrams {
     ) -> Result<Running, StartError> {
         let clients = Arc::new(Clients(ArcSwap::new(service), self.guard.clone()));
         let (serve, at) = (Arc::clone(&clients), Arc::clone(&socket));
+        let (address, most) = (address_of(&socket)?, written.config.max_sessions);
+        let counted = Arc::clone(&counters);
         let listener = Listener::new(at, serve, written.config, Arc::clone(&counters))
             .map_err(|error| StartError::new("udp listener", error))?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -143,6 +146,7 @@ impl Datagrams {
             tokio::select! {
                 _ = stopped => {}
                 () = guard.stopping() => {}
+                () = udp_full::tell(address, most, &counted) => {}
             }
         }));
         Ok(Running { written, socket, clients, counters, _stop: stop })

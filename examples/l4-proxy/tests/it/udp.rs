@@ -156,6 +156,22 @@ fn a_reload_gives_new_clients_the_new_backends_and_shutdown_ends_all() {
 }
 
 #[test]
+fn a_client_too_many_waits_and_the_log_says_for_what() {
+    let a = Echo::new("a");
+    let (proxy, address) = start(&[&a], "max_sessions = 2\nidle_ms = 1500", "");
+    let clients = [Client::new(address), Client::new(address)];
+    clients.iter().for_each(|client| assert_eq!(client.ask(b"1"), "a"));
+    let late = Client::new(address);
+    assert_eq!(late.try_ask(b"2"), None);
+    let full = "2 sessions, max_sessions; datagrams of new clients are dropped";
+    proxy.complained(&format!("udp {address}: {full}"));
+    // When the first two have fallen silent there is room.
+    assert_eq!(late.ask(b"3"), "a");
+    proxy.complained(&format!("udp {address}: there is room for new clients; dropped were "));
+    assert_eq!(proxy.errors().len(), 2, "{:?}", proxy.errors());
+}
+
+#[test]
 fn shutdown_loses_no_session_from_the_log() {
     let a = Echo::new("a");
     let (mut proxy, address) = start(&[&a], "", "");
