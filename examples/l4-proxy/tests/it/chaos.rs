@@ -36,11 +36,11 @@ use self::flows::Flow;
 use self::visits::{Kind, Visit};
 use crate::{PROXY, SCRATCH};
 
-const BACKENDS: usize = 5;
+const BACKENDS: usize = 8;
 /// The pools, each with all backends: as many connections as come, one at a time for each backend, datagrams.
 const POOLS: [&str; 3] = ["web", "tight", "dgrams"];
 /// `max_connections`, `queue`, and `max_sessions` of UDP.
-const MOST: usize = 20;
+const MOST: usize = 24;
 const QUEUE: usize = 8;
 const SESSIONS: usize = 16;
 /// How long a client waits for anything. A backend that hangs is found out long before.
@@ -52,7 +52,7 @@ const CLIENTS: [(usize, Kind, usize); 7] = [
     (0, Kind::PingPong, 8),
     (0, Kind::Bulk, 2),
     (0, Kind::Silent, 1),
-    (1, Kind::Short, 4),
+    (1, Kind::Short, 8),
     (1, Kind::PingPong, 2),
     (1, Kind::Bulk, 2),
 ];

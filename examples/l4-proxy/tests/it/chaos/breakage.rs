@@ -91,8 +91,9 @@ pub(super) struct Breaker<'a> {
 
 /// How many are well, always.
 const WELL: usize = 2;
-/// What a check that was under way when a backend was mended may still do.
-const AFTERWARDS: Duration = Duration::from_millis(500);
+/// For how long a backend is left alone once it is mended: a check has passed by then, and what failed before does not
+/// count any more.
+const AFTERWARDS: Duration = Duration::from_millis(1_600);
 
 impl<'a> Breaker<'a> {
     pub(super) fn new(
