@@ -41,18 +41,18 @@ const BACKENDS: usize = 8;
 const POOLS: [&str; 3] = ["web", "tight", "dgrams"];
 /// `max_connections`, `queue`, and `max_sessions` of UDP.
 const MOST: usize = 24;
-const QUEUE: usize = 8;
+const QUEUE: usize = 10;
 const SESSIONS: usize = 16;
 /// How long a client waits for anything. A backend that hangs is found out long before.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Who visits, and by which listener.
+/// Who visits, and by which listener: by the second no more than may queue, for at times nobody has a place.
 const CLIENTS: [(usize, Kind, usize); 7] = [
     (0, Kind::Short, 6),
     (0, Kind::PingPong, 8),
     (0, Kind::Bulk, 2),
     (0, Kind::Silent, 1),
-    (1, Kind::Short, 8),
+    (1, Kind::Short, 6),
     (1, Kind::PingPong, 2),
     (1, Kind::Bulk, 2),
 ];

@@ -149,9 +149,9 @@ impl Judge<'_> {
         let end = line.end.as_str();
         let process = visit.backend.as_ref().map(|(_, process)| *process);
         let ended = match visit.ending {
-            // The backend has its direction still, for as long as it takes.
-            Ending::Left => None,
-            _ => Some(visit.ended),
+            Ending::Lost => Some(visit.ended),
+            // The backend has yet to hear of it, which may take as long as it hangs.
+            _ => None,
         };
         let time = (visit.opened, ended);
         let excuse = self.excuse(&line.backend, process, time, end);
