@@ -18,7 +18,7 @@ pub trait Connections: Clone + Send + Sync + 'static {
     /// Connections that nobody uses are of no use.
     fn close(&self, reason: Option<Reason>);
 
-    /// The backend was removed, and connections that are used stay.
+    /// The backend was removed or ejected, and connections that are used stay.
     fn close_idle(&self) {}
 }
 
@@ -72,7 +72,7 @@ impl<B: Connections> Observer<B> for HealthLog {
         };
         if self.close.on(reason) {
             backend.close(reason);
-        } else if reason.is_none() {
+        } else if matches!(reason, None | Some(Reason::Ejected)) {
             backend.close_idle();
         }
     }

@@ -99,9 +99,6 @@ fn absent(variant: usize) -> Option<usize> {
 }
 
 /// The configuration, in one of its variants: 0 is the one that it begins and ends with.
-///
-/// Who is ejected keeps its connections here: the rate of success is reckoned over seconds, so that a backend may be
-/// ejected for what failed before it was restarted, and by default what it serves now would be cut.
 fn config(backends: &[Echo], variant: usize) -> String {
     let policy = ["round_robin", "least_conn", "p2c"][variant % 3];
     let absent = absent(variant);
@@ -117,7 +114,6 @@ fn config(backends: &[Echo], variant: usize) -> String {
          [[udp]]\naddress = \"127.0.0.1:0\"\npool = \"dgrams\"\nidle_ms = 2000\nmax_sessions = {SESSIONS}\n\
          [admin]\naddress = \"127.0.0.1:0\"\n\
          [limits]\nmax_connections = {MOST}\nqueue = {QUEUE}\nqueue_ms = 60000\n\
-         [health]\nclose = [\"down\", \"disabled\", \"drained\"]\n\
          [health.check]\ntype = \"script\"\nscript = [{{ expect_prefix = 'b' }}]\nfall = 2\nrise = 1\n\
          interval_ms = 1000\nfast_interval_ms = 1000\ndown_interval_ms = 1000\ntimeout_ms = 1000\n\
          [pools.web]\npolicy = \"{policy}\"\nbackends = {}\n\

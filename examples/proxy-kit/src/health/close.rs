@@ -52,10 +52,10 @@ impl Close {
 }
 
 impl Default for Close {
-    /// All but `removed`: a backend that leaves the configuration is well, as far as one knows.
+    /// Where somebody knows that it is over. A backend that leaves the configuration is well, as far as one
+    /// knows; and who is ejected may be too: what failed, failed seconds ago, and new connections alone.
     fn default() -> Self {
-        let all = Cause::ALL.into_iter();
-        Self(all.filter(|cause| *cause != Cause::Removed).collect())
+        Self(vec![Cause::Down, Cause::Disabled, Cause::Drained])
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(closes("false"), [false; 6]);
         assert_eq!(closes("[\"down\"]"), [true, true, false, false, false, false]);
         assert_eq!(closes("[\"ejected\", \"removed\"]"), [false, false, true, false, false, true]);
-        assert!(!Close::default().on(None) && Close::default().on(Some(Reason::Drained)));
+        assert_eq!(Close::default(), read("[\"down\", \"disabled\", \"drained\"]").unwrap());
         assert!(read("[\"up\"]").unwrap_err().contains("`removed`"));
         assert!(read("1").unwrap_err().contains("true, false, or a list"));
     }
