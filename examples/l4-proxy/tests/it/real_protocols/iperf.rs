@@ -1,10 +1,11 @@
 //! iperf3: streams at full speed, one way and the other, and datagrams. Its data goes over connections and
 //! datagrams beside a connection that controls the test, all of them to the same port.
 
-use std::net::{SocketAddr, TcpListener};
+use std::fs;
+use std::net::SocketAddr;
 use std::process::Command;
 
-use proxy_lab::backend::free_address;
+use proxy_lab::demo::own_address;
 use proxy_lab::fleet::is_installed;
 use proxy_lab::process::Proxy;
 use proxy_lab::server::{Server, text_of};
@@ -24,13 +25,15 @@ struct Lab {
 
 impl Lab {
     fn start() -> Self {
-        let (backends, address) = ([free_address(), free_address()], free_address());
+        let (backends, address) = ([own_address(), own_address()], own_address());
         let servers = backends.each_ref().map(|backend| {
-            let backend: SocketAddr = backend.parse().unwrap();
+            let (ip, port) = backend.rsplit_once(':').unwrap();
+            let said = format!("{SCRATCH}/iperf-{backend}.log");
             let mut command = Command::new("iperf3");
-            command.args(["-s", "-B", "127.0.0.1", "-p", &backend.port().to_string()]);
+            command.args(["-s", "-B", ip, "-p", port, "--forceflush", "--logfile", &said]);
             // A connection to see whether it listens would be a test to it.
-            Server::start(&mut command, "KILL", || TcpListener::bind(backend).is_err())
+            let listens = || fs::read_to_string(&said).is_ok_and(|log| log.contains("listening"));
+            Server::start(&mut command, "KILL", listens)
         });
         // All of a test goes to one server.
         let config = format!(
@@ -44,8 +47,8 @@ impl Lab {
 
     /// What the client reports at the end.
     fn report(&self, args: &[&str]) -> Value {
-        let port = self.address.port().to_string();
-        let args = [&["-c", "127.0.0.1", "-p", &port, "--json"], args].concat();
+        let (ip, port) = (self.address.ip().to_string(), self.address.port().to_string());
+        let args = [&["-c", &ip, "-p", &port, "--json"], args].concat();
         let report: Value = serde_json::from_str(&text_of("iperf3", &args, "")).unwrap();
         report["end"].clone()
     }
