@@ -10,6 +10,7 @@
 //! | [`control`] | the control task: a [`Controller`](control::Controller) owns a pool, has it probed, hears what came of requests, ejects, and tells an [`Observer`](control::Observer) |
 //! | [`probe`] | asks one backend once, and says in words what is wrong; [`Probe`](probe::Probe) is the trait for one of yours |
 //! | [`discovery`] | who the backends are, from a list, a file or DNS; [`Discover`](discovery::Discover) is the trait for a source of yours |
+//! | [`socket`] | stream sockets, TCP or Unix, and where they are |
 //! | [`queue`] | requests that find every backend full wait in a [`WaitQueue`](queue::WaitQueue), first come first served |
 //! | `relay` | bytes between two connections, on Linux without entering user space; feature `relay` |
 //! | `sessions` | sessions that several balancers share through Redis or Valkey; feature `redis` |
@@ -53,6 +54,7 @@ pub mod queue;
 pub mod relay;
 #[cfg(feature = "redis")]
 pub mod sessions;
+pub mod socket;
 #[cfg(feature = "udp")]
 pub mod udp;
 

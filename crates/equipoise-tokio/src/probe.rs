@@ -140,7 +140,8 @@ pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Answer, ProbeError>> + 
 /// impl Probe for Redis {
 ///     fn probe<'a>(&'a self, target: &'a Target) -> Asking<'a> {
 ///         Box::pin(async {
-///             let mut stream = tokio::net::TcpStream::connect(target.address()).await?;
+///             let address = target.address().ip().ok_or(ProbeError::other("not by TCP"))?;
+///             let mut stream = tokio::net::TcpStream::connect(address).await?;
 ///             stream.write_all(b"PING\r\n").await?;
 ///             let mut answer = [0; 7];
 ///             stream.read_exact(&mut answer).await?;

@@ -34,7 +34,7 @@ pub use address::{Endpoints, Transport, UnixAddress};
 pub use error::{Invalid, ReadError};
 pub use read::{Mode, Preamble, Receiver};
 pub use tlv::{Tlv, TlvTooLong, Tlvs, kind};
-pub use trust::{BadNetwork, Trusted};
+pub use trust::{BadNetwork, Source, Trusted};
 
 use std::net::SocketAddr;
 

@@ -9,6 +9,7 @@ use clap::Parser;
 use equipoise_tokio::proxy_protocol::Receiver;
 use equipoise_tokio::queue::QueueConfig;
 use equipoise_tokio::relay;
+use equipoise_tokio::socket::StreamAddr;
 use proxy_kit::admin::{AdminSection, AdminSettings};
 use proxy_kit::flags::Flags;
 use proxy_kit::health::HealthSection;
@@ -63,7 +64,7 @@ pub(crate) struct Serving {
 /// Where to listen, and the indexes of the pools that take what comes.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
-    pub(crate) address: SocketAddr,
+    pub(crate) address: StreamAddr,
     pub(crate) pool: usize,
     /// Which connections another pool takes.
     pub(crate) routes: Routes,
@@ -196,7 +197,7 @@ impl Settings {
     fn from_flags(flags: &Flags) -> Result<Self, StartError> {
         let addresses = listeners_from_flags(flags, DEFAULT_LISTEN)?;
         let listeners = addresses.into_iter().map(|address| Listener {
-            address,
+            address: address.into(),
             pool: 0,
             routes: Routes::default(),
             tls: None,

@@ -1,22 +1,22 @@
 //! One client: a backend that can be reached, then the relay.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use equipoise_core::{BackendId, Clock, Failure, HashKey, Outcome};
 use equipoise_hash::key::KeyKind;
 use equipoise_pool::{Lease, Request};
 use equipoise_tokio::relay::{ByCopy, End, Relay};
+use equipoise_tokio::socket::Socket;
 use proxy_kit::clock::Monotonic;
 use proxy_kit::connect::{Backend, Then, is_local};
 use proxy_kit::keys::PoolKey;
+use proxy_kit::peer::Peer;
 use proxy_kit::pools::NamedPool;
 use proxy_kit::sticky::Session;
 use proxy_kit::tls::ServerStream;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::Serving;
@@ -40,7 +40,7 @@ impl Service {
     pub(crate) async fn serve(&self, client: Opened, log: &mut ConnectionLog) {
         let Opened { stream, who, first } = client;
         let sni = first.asked.sni.as_deref();
-        let seen = Seen { client: who.address, local: who.local, sni };
+        let seen = Seen { client: who.address.ip(), local: who.local, sni };
         let key = self.pool.key.as_ref().and_then(|key| key.of(&seen));
         let send = self.pool.send_proxy();
         let alpn = stream.alpn();
@@ -50,7 +50,7 @@ impl Service {
             Err(refused) => return log.failed(refused),
         };
         let mut session =
-            self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(who.address)));
+            self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(who.address.ip())));
         let speaks = !first.bytes.is_empty();
         let reached = Box::pin(self.reach(key, session.as_mut(), &preamble, speaks, log)).await;
         let taken_by = reached.as_ref().ok().map(|(lease, _)| lease.id());
@@ -85,7 +85,7 @@ impl Service {
     }
 
     /// What is known of a connection of this client so far.
-    pub(crate) fn log(&self, client: SocketAddr) -> ConnectionLog {
+    pub(crate) fn log(&self, client: Peer) -> ConnectionLog {
         ConnectionLog::new(self.serving.logged, self.clock, client, &self.pool.name)
     }
 
@@ -110,7 +110,7 @@ impl Service {
         preamble: &[u8],
         speaks: bool,
         log: &mut ConnectionLog,
-    ) -> Result<(Lease<Target>, TcpStream), String> {
+    ) -> Result<(Lease<Target>, Socket), String> {
         let mut tried = Vec::new();
         self.pool.count_request();
         loop {
@@ -142,12 +142,12 @@ impl Service {
         backend: &Backend,
         preamble: &[u8],
         speaks: bool,
-    ) -> io::Result<TcpStream> {
+    ) -> io::Result<Socket> {
         let Serving { timeouts, keepalive, .. } = &self.serving;
         let then = if preamble.is_empty() && !speaks { Then::Wait } else { Then::Send };
         let mut stream = backend.connect(timeouts.connect, then).await?;
-        if let Some(keepalive) = keepalive {
-            SockRef::from(&stream).set_tcp_keepalive(keepalive)?;
+        if let (Some(keepalive), Socket::Tcp(stream)) = (keepalive, &stream) {
+            SockRef::from(stream).set_tcp_keepalive(keepalive)?;
         }
         if !preamble.is_empty() {
             timeout(timeouts.connect, stream.write_all(preamble)).await??;
@@ -191,6 +191,6 @@ impl Service {
 /// cut it, RFC 8446, 6.1. The backend sees a reset, not the end of what the client had to say.
 fn ended_here(client: ServerStream) -> ByCopy<ServerStream> {
     ByCopy::new(client, |client| {
-        let _ = client.get_ref().0.socket().set_zero_linger();
+        client.get_ref().0.socket().set_zero_linger();
     })
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -11,6 +10,7 @@ use equipoise_tokio::relay::Bytes;
 use proxy_kit::backend::Address;
 use proxy_kit::clock::Monotonic;
 use proxy_kit::log::{self, Logged};
+use proxy_kit::peer::Peer;
 
 /// What is known of a connection. It is written when this is dropped, so that a connection that
 /// shutdown cuts has its line too.
@@ -19,9 +19,9 @@ pub(crate) struct ConnectionLog {
     which: Logged,
     clock: Monotonic,
     since: Instant,
-    client: SocketAddr,
+    client: Peer,
     /// The proxy in front, if one said who the client is.
-    via: Option<SocketAddr>,
+    via: Option<Peer>,
     pool: Arc<str>,
     backend: Option<Address>,
     attempts: u32,
@@ -35,12 +35,7 @@ pub(crate) struct ConnectionLog {
 }
 
 impl ConnectionLog {
-    pub(crate) fn new(
-        which: Logged,
-        clock: Monotonic,
-        client: SocketAddr,
-        pool: &Arc<str>,
-    ) -> Self {
+    pub(crate) fn new(which: Logged, clock: Monotonic, client: Peer, pool: &Arc<str>) -> Self {
         Self {
             which,
             clock,
@@ -64,7 +59,7 @@ impl ConnectionLog {
     }
 
     /// The client turns out to be another one, who came by a proxy.
-    pub(crate) fn client(&mut self, client: SocketAddr) {
+    pub(crate) fn client(&mut self, client: Peer) {
         if client != self.client {
             self.via = Some(std::mem::replace(&mut self.client, client));
         }

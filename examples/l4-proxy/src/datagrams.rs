@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use arc_swap::ArcSwap;
 use equipoise_core::{BackendId, Clock, Failure, Outcome};
 use equipoise_pool::Lease;
+use equipoise_tokio::socket::StreamAddr;
 use equipoise_tokio::udp::{Counters, End, Held, Listener, Serve, Traffic};
 use proxy_kit::connect::is_local;
 use proxy_kit::listen::Inherited;
@@ -198,7 +199,7 @@ impl Serve for Clients {
         avoid: Option<BackendId>,
     ) -> Option<(UdpSocket, Session)> {
         let service = self.0.load_full();
-        let mut log = service.log(client);
+        let mut log = service.log(client.into());
         match reach(&service, client, local, avoid, &mut log).await {
             Ok((lease, place, socket)) => {
                 let _guard = self.1.clone();
@@ -219,10 +220,11 @@ async fn reach(
     avoid: Option<BackendId>,
     log: &mut ConnectionLog,
 ) -> Result<(Lease<Target>, Place, UdpSocket), String> {
-    let seen = Seen { client, local: Some(local), sni: None };
+    let seen = Seen { client: Some(client), local: Some(local), sni: None };
     let key = service.pool.key.as_ref().and_then(|key| key.of(&seen));
     let place = service.pool.admit()?;
-    let mut session = service.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(client)));
+    let sticky = service.pool.sticky.as_deref();
+    let mut session = sticky.map(|s| s.pins.session(s.of_client(Some(client))));
     let (mut tried, mut asked_again) = (Vec::from_iter(avoid), false);
     service.pool.count_request();
     loop {
@@ -262,7 +264,7 @@ async fn reach(
 /// A socket to the first address of the backend to which there is a way.
 async fn connect(target: &Target) -> std::io::Result<UdpSocket> {
     let mut result = Err(std::io::ErrorKind::NotFound.into());
-    for &address in target.backend.addresses() {
+    for address in target.backend.addresses().iter().filter_map(StreamAddr::ip) {
         result = equipoise_tokio::udp::connect(address).await;
         if result.is_ok() {
             break;

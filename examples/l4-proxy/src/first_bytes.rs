@@ -4,9 +4,9 @@ use std::io::ErrorKind::{Interrupted, WouldBlock};
 use std::io::{self, Read};
 use std::time::Duration;
 
+use equipoise_tokio::socket::Socket;
 use socket2::SockRef;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::client_hello::{Asked, ClientHello, Progress};
@@ -32,7 +32,7 @@ impl FirstBytes {
     ///
     /// # Errors
     /// The client's connection is broken.
-    pub(crate) fn at_hand(client: &TcpStream) -> io::Result<Self> {
+    pub(crate) fn at_hand(client: &Socket) -> io::Result<Self> {
         let mut space = [0; USUAL];
         // Past tokio, which does not know yet whether there is something.
         let said = match (&*SockRef::from(client)).read(&mut space) {
@@ -49,7 +49,7 @@ impl FirstBytes {
     /// # Errors
     /// The client's connection is broken.
     pub(crate) async fn read(
-        client: &mut TcpStream,
+        client: &mut Socket,
         given: Vec<u8>,
         limit: Duration,
     ) -> io::Result<Self> {
@@ -60,7 +60,7 @@ impl FirstBytes {
         Ok(first)
     }
 
-    async fn read_hello(&mut self, client: &mut TcpStream) -> io::Result<()> {
+    async fn read_hello(&mut self, client: &mut Socket) -> io::Result<()> {
         let mut hello = ClientHello::default();
         let mut before = 0;
         loop {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use equipoise_tokio::proxy_protocol::{Preamble, Receiver};
 use equipoise_tokio::relay::End;
+use equipoise_tokio::socket::Socket;
 use proxy_kit::StartError;
 use proxy_kit::listen::Serve;
+use proxy_kit::peer::Peer;
 use proxy_kit::proxy_protocol::Client;
 use proxy_kit::shutdown::Guard;
 use proxy_kit::tls::{ServerStream, Terminator};
-use tokio::net::TcpStream;
 
 use crate::client_hello::Asked;
 use crate::config::Listener;
@@ -31,7 +32,7 @@ pub(crate) struct Opened {
 /// A client's connection.
 #[derive(Debug)]
 pub(crate) enum ClientStream {
-    Plain(TcpStream),
+    Plain(Socket),
     /// One whose TLS ends here.
     Tls(Box<ServerStream>),
 }
@@ -84,8 +85,8 @@ pub(crate) fn load(
 impl Serve for Front {
     fn serve(
         front: Arc<ArcSwap<Self>>,
-        client: TcpStream,
-        from: SocketAddr,
+        client: Socket,
+        from: Peer,
         guard: Guard,
     ) -> impl Future<Output = ()> + Send + 'static {
         let front = front.load_full();
@@ -112,12 +113,12 @@ impl Front {
     }
 
     /// Where the client connected to, if that matters: it takes a system call.
-    fn local_of(&self, client: &TcpStream) -> Option<SocketAddr> {
-        self.looks_at_local.then(|| client.local_addr().ok()).flatten()
+    fn local_of(&self, client: &Socket) -> Option<SocketAddr> {
+        self.looks_at_local.then(|| client.local_ip()).flatten()
     }
 
     /// Serves a connection to its end.
-    async fn serve_connection(&self, client: TcpStream, from: SocketAddr) {
+    async fn serve_connection(&self, client: Socket, from: Peer) {
         let service = &self.services[self.default];
         let mut log = service.log(from);
         let opened = if self.is_direct {
@@ -145,15 +146,15 @@ impl Front {
     /// wants to know it. To all that follows the client is the one that the preamble names.
     async fn open(
         &self,
-        mut client: TcpStream,
-        from: SocketAddr,
+        mut client: Socket,
+        from: Peer,
         log: &mut ConnectionLog,
     ) -> Result<Opened, String> {
         let service = &self.services[self.default];
         let timeouts = service.serving.timeouts;
         let Preamble { header, rest } = match &self.receiver {
             Some(receiver) => {
-                let preamble = receiver.read(&mut client, from.ip()).await;
+                let preamble = receiver.read(&mut client, from.source()).await;
                 preamble.map_err(|refused| refused.to_string())?
             }
             None => Preamble::default(),

@@ -14,7 +14,8 @@ pub(crate) const SIGHT: Sight = Sight {
 /// A client's connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
-    pub(crate) client: SocketAddr,
+    /// Where it comes from; nowhere, if over a Unix socket.
+    pub(crate) client: Option<SocketAddr>,
     pub(crate) local: Option<SocketAddr>,
     /// The host that its ClientHello names.
     pub(crate) sni: Option<&'a str>,
@@ -22,7 +23,7 @@ pub(crate) struct Seen<'a> {
 
 impl KeySource for Seen<'_> {
     fn client(&self) -> Option<SocketAddr> {
-        Some(self.client)
+        self.client
     }
 
     fn local(&self) -> Option<SocketAddr> {
@@ -42,7 +43,8 @@ mod tests {
     #[test]
     fn every_part_that_is_seen_has_its_value() {
         let hasher = KeyHasher::new([5; 16]);
-        let (client, local) = (([192, 0, 2, 1], 4321).into(), Some(([192, 0, 2, 2], 80).into()));
+        let (client, local) = (([192, 0, 2, 1], 4321), Some(([192, 0, 2, 2], 80).into()));
+        let client = Some(client.into());
         let seen = Seen { client, local, sni: Some("shop.example") };
         let key = |part, seen| KeySpec::from(part).key(seen, &hasher);
         assert_eq!(key(KeyPart::client(), &seen), hasher.key([192, 0, 2, 1]));
@@ -53,6 +55,9 @@ mod tests {
         let less = Seen { local: None, sni: None, ..seen };
         assert_eq!(key(KeyPart::connection(), &less), None);
         assert_eq!(key(KeyPart::sni(), &less), None);
+        let less = Seen { client: None, ..seen };
+        assert_eq!(key(KeyPart::client(), &less), None);
+        assert_eq!(key(KeyPart::connection(), &less), None);
         for kind in SIGHT.kinds {
             assert!([KeyKind::Client, KeyKind::Sni, KeyKind::Connection].contains(kind));
         }

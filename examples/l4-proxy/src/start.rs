@@ -38,7 +38,7 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
         return Ok(());
     }
     let mut inherited = Inherited::from_env()?;
-    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let workers = Workers::start(workers)?;
     let sockets = listen::bind_or_inherit(&addresses, workers.sockets(), &mut inherited)?;
     let udp_sockets = datagrams::bind(&udp, &mut inherited).await?;
@@ -114,7 +114,10 @@ impl Proxy {
         };
         let services: Vec<_> = pools.iter().map(service).collect();
         let front = |(listener, terminator): (&Listener, &Option<Arc<Terminator>>)| {
-            (listener.address, Arc::new(Front::new(listener, terminator.clone(), &services)))
+            (
+                listener.address.clone(),
+                Arc::new(Front::new(listener, terminator.clone(), &services)),
+            )
         };
         let fronts = listeners.iter().zip(&terminators).map(front).collect();
         self.listening.switch(fronts, sockets)?.log(NAME);
@@ -132,7 +135,7 @@ impl Running for Proxy {
             Settings::load(&self.flags)?;
         let before = self.pools.now();
         let renewal = Renewal::prepare(&before, &pools, self.clock, Target::new).await?;
-        let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+        let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
         let terminators = front::load(&listeners, &self.certificates.terminators())?;
         let sockets = self.listening.bind(&addresses)?;
         let udp_sockets = self.datagrams.bind(&udp).await?;
@@ -148,9 +151,13 @@ impl Running for Proxy {
     }
 
     fn sockets(&self) -> Vec<BorrowedFd<'_>> {
-        let admin = self.admin.as_deref();
-        let tcp = self.listening.sockets().chain(admin).map(AsFd::as_fd);
-        tcp.chain(self.datagrams.sockets()).collect()
+        let admin = self.admin.as_deref().map(AsFd::as_fd);
+        let streams = self.listening.sockets().map(AsFd::as_fd).chain(admin);
+        streams.chain(self.datagrams.sockets()).collect()
+    }
+
+    fn handed_over(&mut self) {
+        self.listening.hand_over();
     }
 
     fn shutdown_limit(&self) -> Duration {

@@ -39,6 +39,11 @@ impl UdpListener {
         let check = |(index, (section, address)): (usize, (&UdpSection, SocketAddr))| {
             let at = format!("udp[{index}]");
             let pool = pool_index(&format!("{at}.pool"), &section.pool, pools)?;
+            if let Some(unix) = pools[pool].backends().iter().find(|it| it.address.unix().is_some())
+            {
+                let wrong = format!("backend `{}` of the pool takes no datagrams", unix.address);
+                return Err(StartError::new(format!("{at}.pool"), wrong));
+            }
             let config = UdpConfig {
                 idle: millis(&format!("{at}.idle_ms"), section.idle_ms, default.idle)?,
                 max_sessions: section.max_sessions.map_or(default.max_sessions, NonZeroUsize::get),

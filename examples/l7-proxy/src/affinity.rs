@@ -70,7 +70,7 @@ impl<'a> Affinity<'a> {
                     if id.is_some() && brought.key.is_none() { Pin::Unusable } else { Pin::Absent };
                 Brought { pin, ..brought }
             }
-            Way::Table { by: By::Client(_), .. } => sticky.of_client(ends.client),
+            Way::Table { by: By::Client(_), .. } => sticky.of_client(Some(ends.client)),
         };
         Self { sticky, session: sticky.pins.session(brought), token }
     }

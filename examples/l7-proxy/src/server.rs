@@ -12,8 +12,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use proxy_kit::listen::Serve;
 use proxy_kit::log;
+use proxy_kit::peer::Peer;
 use proxy_kit::shutdown::Guard;
-use tokio::net::TcpStream;
+use proxy_kit::socket::Socket;
 
 use crate::proxy::Proxy;
 use crate::seen::Ends;
@@ -25,23 +26,23 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 impl Serve for Proxy {
     fn serve(
         proxy: Arc<ArcSwap<Self>>,
-        stream: TcpStream,
-        client: SocketAddr,
+        stream: Socket,
+        client: Peer,
         guard: Guard,
     ) -> impl Future<Output = ()> + Send + 'static {
-        serve(proxy, stream, client, guard)
+        async move {
+            // It listens at IP addresses alone.
+            if let Peer::Ip(client) = client {
+                serve(proxy, stream, client, guard).await;
+            }
+        }
     }
 }
 
 /// Answers the requests of one connection, until the client or a shutdown ends it. At a shutdown
 /// the request in flight is finished. After a reload the next request goes by the new configuration.
-async fn serve(
-    proxy: Arc<ArcSwap<Proxy>>,
-    stream: TcpStream,
-    client: SocketAddr,
-    mut guard: Guard,
-) {
-    let ends = Ends { client, local: stream.local_addr().ok() };
+async fn serve(proxy: Arc<ArcSwap<Proxy>>, stream: Socket, client: SocketAddr, mut guard: Guard) {
+    let ends = Ends { client, local: stream.local_ip() };
     let service = service_fn(|request| {
         let proxy = proxy.load_full();
         async move { Ok::<_, Infallible>(proxy.answer(ends, request).await) }

@@ -1,7 +1,6 @@
 //! From a configuration to a running proxy, and from one configuration to the next. Everything that can
 //! be wrong is found out before anything is served, or changed.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use proxy_kit::pools::{self, AllPools, NamedPool, Renewal};
 use proxy_kit::run::{Running, report_checked, until_replaced};
 use proxy_kit::settings::listeners_from_flags;
 use proxy_kit::shutdown::{Shutdown, Signals};
+use proxy_kit::socket::StreamAddr;
 use proxy_kit::{StartError, keys, log};
 use tokio::net::TcpListener;
 
@@ -45,12 +45,13 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
 async fn start_demo(mut flags: Flags) -> Result<(), StartError> {
     let addresses = listeners_from_flags(&flags, DEFAULT_LISTEN)?;
     let mut inherited = Inherited::from_env()?;
+    let addresses: Vec<_> = addresses.into_iter().map(StreamAddr::Ip).collect();
     let sockets = listen::bind_or_inherit(&addresses, 1, &mut inherited)?;
     let demo = Demo::bind()?;
     flags.backend = demo.specs()?;
     let starting = Starting::new(Settings::load(&flags)?).await?;
     demo.serve();
-    let greet = |address| {
+    let greet = |address: &StreamAddr| {
         log::line(format_args!("{NAME}: three demo backends are up; see them take turns:"));
         log::line(format_args!("    curl http://{address}/"));
     };
@@ -60,7 +61,7 @@ async fn start_demo(mut flags: Flags) -> Result<(), StartError> {
 /// A proxy whose backends are resolved.
 struct Starting {
     clock: Monotonic,
-    listeners: Vec<SocketAddr>,
+    listeners: Vec<StreamAddr>,
     admin: Option<AdminSettings>,
     pools: Vec<NamedPool<Upstream>>,
     routes: Routes,
@@ -70,6 +71,7 @@ struct Starting {
 impl Starting {
     async fn new(settings: Settings) -> Result<Self, StartError> {
         let Settings { listeners, admin, pools, routes, timeouts } = settings;
+        let listeners = listeners.into_iter().map(StreamAddr::Ip).collect();
         let clock = Monotonic::start();
         let pools = pools::build(&pools, clock, make(clock)).await?;
         Ok(Self { clock, listeners, admin, pools, routes, timeouts })
@@ -80,7 +82,7 @@ impl Starting {
         flags: Flags,
         sockets: Vec<Bound>,
         mut inherited: Inherited,
-        greet: impl Fn(SocketAddr),
+        greet: impl Fn(&StreamAddr),
     ) -> Result<(), StartError> {
         let Self { clock, listeners, admin, pools, routes, timeouts } = self;
         let signals = Signals::install_all(flags.config.is_some());
@@ -129,11 +131,12 @@ impl Working {
     /// All listeners are served alike.
     fn switch(
         &mut self,
-        listeners: &[SocketAddr],
+        listeners: &[StreamAddr],
         proxy: &Arc<Proxy>,
         sockets: Vec<Bound>,
     ) -> Result<Switched, StartError> {
-        let services = listeners.iter().map(|&address| (address, Arc::clone(proxy))).collect();
+        let services =
+            listeners.iter().map(|address| (address.clone(), Arc::clone(proxy))).collect();
         self.listening.switch(services, sockets)
     }
 }
@@ -142,6 +145,7 @@ impl Running for Working {
     async fn reload(&mut self) -> Result<String, StartError> {
         let Settings { listeners, admin: _, pools, routes, timeouts } =
             Settings::load(&self.flags)?;
+        let listeners: Vec<_> = listeners.into_iter().map(StreamAddr::Ip).collect();
         let before = self.pools.now();
         let renewal = Renewal::prepare(&before, &pools, self.clock, make(self.clock)).await?;
         let sockets = self.listening.bind(&listeners)?;
@@ -155,8 +159,12 @@ impl Running for Working {
     }
 
     fn sockets(&self) -> Vec<BorrowedFd<'_>> {
-        let admin = self.admin.as_deref();
-        self.listening.sockets().chain(admin).map(AsFd::as_fd).collect()
+        let admin = self.admin.as_deref().map(AsFd::as_fd);
+        self.listening.sockets().map(AsFd::as_fd).chain(admin).collect()
+    }
+
+    fn handed_over(&mut self) {
+        self.listening.hand_over();
     }
 
     fn shutdown_limit(&self) -> Duration {
@@ -164,7 +172,7 @@ impl Running for Working {
     }
 }
 
-fn say(switched: &Switched, greet: impl Fn(SocketAddr)) {
+fn say(switched: &Switched, greet: impl Fn(&StreamAddr)) {
     switched.log(NAME);
-    switched.opened.iter().for_each(|&address| greet(address));
+    switched.opened.iter().for_each(greet);
 }

@@ -72,14 +72,14 @@ impl Upstream {
         Self { backend, idle: Arc::new(Idle { waiting, age, died, clock }) }
     }
 
-    /// `host:port`
+    /// `host:port` or `unix:/path`
     pub(crate) fn name(&self) -> &str {
         self.backend.name()
     }
 
-    /// Its name as a Host header.
+    /// Its name as a Host header; `localhost`, if it is a Unix socket.
     pub(crate) fn host_header(&self) -> Option<HeaderValue> {
-        HeaderValue::try_from(self.backend.name()).ok()
+        HeaderValue::try_from(self.backend.host()).ok()
     }
 
     /// A connection that is open already.

@@ -7,20 +7,27 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use equipoise_core::Weight;
+use equipoise_tokio::socket::{StreamAddr, UnixPath};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-/// Where a backend is: a host name or an IP address, and a port.
+/// Where a backend is: a host name or an IP address, and a port; or `unix:` and the path of a socket.
 ///
 /// It has one way to be written, which is its identity: names in lower case, IPv6 addresses
-/// shortened and in brackets.
+/// shortened and in brackets. A path is taken as it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Address(Arc<str>);
 
 impl Address {
-    /// The text, `host:port`.
+    /// The text, `host:port` or `unix:/path`.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The path, if it is a Unix socket.
+    pub fn unix(&self) -> Option<UnixPath> {
+        // It was checked when it was read.
+        UnixPath::new(self.0.strip_prefix(StreamAddr::UNIX)?).ok()
     }
 }
 
@@ -40,12 +47,16 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix(StreamAddr::UNIX) {
+            let checked = UnixPath::new(path).map_err(|wrong| format!("backend {wrong}"));
+            return checked.map(|_| Self(text.into()));
+        }
         let wrong = |why: &str| Err(format!("backend `{text}`: {why}"));
         if text.contains("://") {
             return wrong("give host:port, without a scheme");
         }
         let Some((host, port)) = text.rsplit_once(':') else {
-            return wrong("no port; give host:port");
+            return wrong("no port; give host:port or unix:/path");
         };
         if text.parse::<Ipv6Addr>().is_ok() || host.parse::<Ipv6Addr>().is_ok() {
             return wrong("put the IPv6 address in brackets, as in [::1]:80");
@@ -104,7 +115,8 @@ impl BackendSpec {
 impl FromStr for BackendSpec {
     type Err = String;
 
-    /// `host:port[,weight=N][,backup][,max=N][,check=PORT]`, or `check=host:port`
+    /// `host:port[,weight=N][,backup][,max=N][,check=PORT]`, or `check=host:port`. A path with a comma in it
+    /// has to be written in a table.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',').map(str::trim);
         let mut spec = Self::new(parts.next().unwrap_or_default().parse()?);
@@ -138,14 +150,26 @@ impl FromStr for BackendSpec {
                 }
             }
         }
-        Ok(spec)
+        spec.with_good_check()
+    }
+}
+
+impl BackendSpec {
+    fn with_good_check(self) -> Result<Self, String> {
+        match &self.check {
+            Some(CheckAddress::Port(port)) if self.address.unix().is_some() => {
+                let wrong = "a Unix socket has no port; give an address, as in check=127.0.0.1:";
+                Err(format!("backend `{}`: check `{port}`: {wrong}{port}", self.address))
+            }
+            _ => Ok(self),
+        }
     }
 }
 
 impl FromStr for CheckAddress {
     type Err = String;
 
-    /// `9000` or `host:9000`
+    /// `9000`, `host:9000` or `unix:/path`
     fn from_str(text: &str) -> Result<Self, String> {
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
             let wrong = |_| format!("check `{text}` is not a port from 1 to 65535");
@@ -197,7 +221,7 @@ impl<'de> Deserialize<'de> for CheckText {
             type Value = CheckText;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a port, or \"host:port\"")
+                f.write_str("a port, \"host:port\" or \"unix:/path\"")
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<CheckText, E> {
@@ -234,7 +258,8 @@ impl<'de> Visitor<'de> for TextOrTable {
         let check = check.map_err(A::Error::custom)?;
         let weight = table.weight.map(|weight| parse_weight(&weight.to_string())).transpose();
         let weight = weight.map_err(A::Error::custom)?.unwrap_or_default();
-        Ok(BackendSpec { address, weight, backup: table.backup, max, check })
+        let spec = BackendSpec { address, weight, backup: table.backup, max, check };
+        spec.with_good_check().map_err(A::Error::custom)
     }
 }
 
@@ -278,6 +303,18 @@ mod tests {
     }
 
     #[test]
+    fn a_unix_socket_is_written_as_its_path() {
+        let spec: BackendSpec = "unix:/run/A.sock,weight=2,check=unix:/run/b".parse().unwrap();
+        assert_eq!(spec.address.as_str(), "unix:/run/A.sock");
+        assert_eq!(spec.address.unix(), UnixPath::new("/run/A.sock").ok());
+        assert_eq!(spec.weight, Weight::new(2));
+        assert_eq!(spec.check, "unix:/run/b".parse().map(CheckAddress::Address).ok());
+        let of = |text: &str| toml::from_str::<Table>(text).unwrap();
+        assert_eq!(of("address = \"unix:/a,b\"").address, "unix:/a,b");
+        assert_eq!("unix.example:80".parse::<Address>().unwrap().unix(), None);
+    }
+
+    #[test]
     fn an_ipv6_address_has_one_form() {
         let address: Address = "[0:0::0:1]:80".parse().unwrap();
         assert_eq!(address.as_str(), "[::1]:80");
@@ -309,6 +346,11 @@ mod tests {
             ("host:80,check=http://a:1", "without a scheme"),
             ("host:80,backup=1", "unknown `backup=1`"),
             ("host:80,", "unknown ``"),
+            ("unix:", "backend `unix:`: give an absolute path"),
+            ("unix:run/a.sock", "backend `unix:run/a.sock`: give an absolute path"),
+            ("unix:/a\0", "backend `unix:/a\\0`: the path has a NUL"),
+            ("unix:/a,check=80", "backend `unix:/a`: check `80`: a Unix socket has no port"),
+            (&format!("unix:/{}", "a".repeat(107)), "more than 107 bytes"),
         ] {
             let error = text.parse::<BackendSpec>().unwrap_err();
             assert!(error.contains(named), "{text}: {error}");

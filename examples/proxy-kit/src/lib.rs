@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`flags`] | the command line |
 //! | [`file`](mod@file) | reads a TOML file; an error is one line with the place in the file |
-//! | [`backend`] | a backend as it is written: `host:port[,weight=N][,backup][,max=N][,check=PORT]`, or a table |
+//! | [`backend`] | a backend as it is written: `host:port[,weight=N][,backup][,max=N][,check=PORT]`, `unix:/path[...]`, or a table |
 //! | [`settings`] | sections of a configuration, checked into types that can't be wrong |
 //! | [`health`] | how the health of backends is found out: as it is written, and checked |
 //! | [`discover`] | backends from a file or a name server |
@@ -14,6 +14,7 @@
 //! | [`sticky`] | how a pool keeps a session's requests together: as it is written, checked, and at work |
 //! | [`pools`] | resolved backends in an `equipoise_pool::Pool` |
 //! | [`connect`] | a connection to a backend, in a limited time |
+//! | [`peer`] | who is at the other end of a connection |
 //! | [`listen`] | bound sockets, and what serves the connections that each accepts |
 //! | [`workers`] | threads that serve connections by themselves |
 //! | [`keepalive`] | TCP's own probes of connections on which nothing happens |
@@ -49,6 +50,7 @@ pub mod keys;
 pub mod listen;
 pub mod log;
 pub mod observer;
+pub mod peer;
 pub mod pools;
 pub mod proxy_protocol;
 pub mod run;
@@ -58,4 +60,6 @@ pub mod sticky;
 pub mod tls;
 pub mod workers;
 
+/// Connections by TCP and over Unix sockets, and where they go.
+pub use equipoise_tokio::socket;
 pub use error::StartError;

@@ -3,22 +3,29 @@
 mod accept;
 mod gate;
 mod inherited;
+mod listener;
+mod unix;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use equipoise_tokio::socket::{Socket, StreamAddr};
 use socket2::{Domain, SockRef, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 pub use self::accept::accept;
 pub use self::gate::{Entered, Gate};
 pub use self::inherited::Inherited;
+pub use self::listener::Listener;
 
 use self::accept::accept_at;
+use self::listener::address_of;
+use self::unix::SocketFile;
+use crate::peer::Peer;
 use crate::shutdown::Guard;
 use crate::workers::Workers;
 use crate::{StartError, log};
@@ -32,18 +39,20 @@ pub trait Serve: Sized + Send + Sync + 'static {
     /// one in it. `guard` is held as long as shutdown has to wait for it.
     fn serve(
         service: Arc<ArcSwap<Self>>,
-        stream: TcpStream,
-        client: SocketAddr,
+        stream: Socket,
+        client: Peer,
         guard: Guard,
     ) -> impl Future<Output = ()> + Send + 'static;
 }
 
 /// The sockets that listen on an address, one for each worker, and the address as it is written: its
-/// port may be 0.
+/// port may be 0. Those of a Unix address are one socket, which all workers share.
 #[derive(Debug)]
 pub struct Bound {
-    written: SocketAddr,
-    listeners: Vec<std::net::TcpListener>,
+    written: StreamAddr,
+    sockets: Vec<socket2::Socket>,
+    /// What is removed with them.
+    file: Option<SocketFile>,
 }
 
 impl Bound {
@@ -51,31 +60,42 @@ impl Bound {
     ///
     /// # Errors
     /// An address that can't be had, by name: in use, not of this machine, not allowed.
-    pub fn new(address: SocketAddr, sockets: usize) -> Result<Self, StartError> {
-        let mut bound = Self { written: address, listeners: Vec::new() };
-        bound.fill(sockets)?;
-        Ok(bound)
+    pub fn new(address: StreamAddr, sockets: usize) -> Result<Self, StartError> {
+        Self { written: address, sockets: Vec::new(), file: None }.filled(sockets)
     }
 
-    /// Adds sockets until there are so many.
-    fn fill(&mut self, sockets: usize) -> Result<(), StartError> {
-        while self.listeners.len() < sockets {
-            // The first one has chosen the port.
-            let address =
-                self.listeners.first().map_or(Ok(self.written), std::net::TcpListener::local_addr);
-            let listener = address.and_then(|address| listen(address, sockets > 1));
-            self.listeners.push(listener.map_err(|error| cannot_listen(self.written, &error))?);
+    /// With more sockets, until there are so many.
+    fn filled(mut self, sockets: usize) -> Result<Self, StartError> {
+        while self.sockets.len() < sockets {
+            let socket = self.another(sockets > 1);
+            self.sockets.push(socket.map_err(|error| cannot_listen(&self.written, &error))?);
         }
-        Ok(())
+        Ok(self)
+    }
+
+    fn another(&mut self, is_shared: bool) -> io::Result<socket2::Socket> {
+        match (&self.written, self.sockets.first()) {
+            (StreamAddr::Ip(address), None) => listen(*address, is_shared),
+            // The first one has chosen the port.
+            (StreamAddr::Ip(address), Some(first)) => {
+                listen(address_of(first)?.ip().unwrap_or(*address), is_shared)
+            }
+            (StreamAddr::Unix(path), None) => {
+                let (socket, file) = unix::listen(path)?;
+                self.file = Some(file);
+                Ok(socket)
+            }
+            (StreamAddr::Unix(_), Some(first)) => first.try_clone(),
+        }
     }
 }
 
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> StartError {
+fn cannot_listen(address: &StreamAddr, error: &io::Error) -> StartError {
     StartError::new(format!("listen on {address}"), error)
 }
 
 /// `is_shared`: with other sockets on the same address, among which the system deals out connections.
-fn listen(address: SocketAddr, is_shared: bool) -> io::Result<std::net::TcpListener> {
+fn listen(address: SocketAddr, is_shared: bool) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     // Connections of a process before this one may be in TIME_WAIT.
@@ -85,7 +105,7 @@ fn listen(address: SocketAddr, is_shared: bool) -> io::Result<std::net::TcpListe
     socket.set_reuse_port(is_shared)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Binds all addresses, or none.
@@ -101,8 +121,8 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
 /// # Errors
 /// As [`Bound::new`].
 pub fn bind_one(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let listener = listen(address, false).and_then(TcpListener::from_std);
-    listener.map_err(|error| cannot_listen(address, &error))
+    let listener = listen(address, false).and_then(|socket| TcpListener::from_std(socket.into()));
+    listener.map_err(|error| cannot_listen(&address.into(), &error))
 }
 
 /// Binds all addresses with so many sockets each. Those that were inherited are among them where they are
@@ -111,20 +131,20 @@ pub fn bind_one(address: SocketAddr) -> Result<TcpListener, StartError> {
 /// # Errors
 /// As [`Bound::new`].
 pub fn bind_or_inherit(
-    addresses: &[SocketAddr],
+    addresses: &[StreamAddr],
     sockets: usize,
     inherited: &mut Inherited,
 ) -> Result<Vec<Bound>, StartError> {
-    let bind = |&address: &SocketAddr| {
-        let mut bound = Bound { written: address, listeners: inherited.take(address)? };
+    let bind = |address: &StreamAddr| {
+        let taken = inherited.take(address)?;
         // They may be from a process without workers.
         #[cfg(unix)]
-        for listener in bound.listeners.iter().filter(|_| sockets > 1) {
-            let shared = SockRef::from(listener).set_reuse_port(true);
+        for socket in taken.iter().filter(|_| sockets > 1 && address.ip().is_some()) {
+            let shared = socket.set_reuse_port(true);
             shared.map_err(|error| cannot_listen(address, &error))?;
         }
-        bound.fill(sockets)?;
-        Ok(bound)
+        // Who has bound a Unix socket removes its file.
+        Bound { written: address.clone(), sockets: taken, file: None }.filled(sockets)
     };
     addresses.iter().map(bind).collect()
 }
@@ -144,14 +164,15 @@ pub struct Listening<S> {
 /// An address, and who accepts there.
 #[derive(Debug)]
 struct Place<S> {
-    written: SocketAddr,
+    written: StreamAddr,
     service: Arc<ArcSwap<S>>,
     acceptors: Vec<Acceptor>,
+    file: Option<SocketFile>,
 }
 
 #[derive(Debug)]
 struct Acceptor {
-    listener: Arc<TcpListener>,
+    listener: Arc<Listener>,
     accepts: AbortHandle,
 }
 
@@ -159,9 +180,9 @@ struct Acceptor {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Switched {
     /// Where it listens from now on, and has not before.
-    pub opened: Vec<SocketAddr>,
+    pub opened: Vec<StreamAddr>,
     /// Where it does not listen any more.
-    pub closed: Vec<SocketAddr>,
+    pub closed: Vec<StreamAddr>,
 }
 
 impl Switched {
@@ -204,16 +225,16 @@ impl<S: Serve> Listening<S> {
     ///
     /// # Errors
     /// As [`Bound::new`]; nothing has changed.
-    pub fn bind(&self, addresses: &[SocketAddr]) -> Result<Vec<Bound>, StartError> {
-        let mut here: Vec<_> = self.places.iter().map(|place| place.written).collect();
-        let mut is_new = |address: &&SocketAddr| {
-            let at = here.iter().position(|here| here == *address);
+    pub fn bind(&self, addresses: &[StreamAddr]) -> Result<Vec<Bound>, StartError> {
+        let mut here: Vec<_> = self.places.iter().map(|place| &place.written).collect();
+        let mut is_new = |address: &&StreamAddr| {
+            let at = here.iter().position(|here| here == address);
             at.map(|at| here.swap_remove(at)).is_none()
         };
         addresses
             .iter()
             .filter(|address| is_new(address))
-            .map(|&address| Bound::new(address, self.runtimes.len()))
+            .map(|address| Bound::new(address.clone(), self.runtimes.len()))
             .collect()
     }
 
@@ -224,7 +245,7 @@ impl<S: Serve> Listening<S> {
     /// The system does not say where a socket listens, or does not let it be used.
     pub fn switch(
         &mut self,
-        services: Vec<(SocketAddr, Arc<S>)>,
+        services: Vec<(StreamAddr, Arc<S>)>,
         mut new: Vec<Bound>,
     ) -> Result<Switched, StartError> {
         let mut before = std::mem::take(&mut self.places);
@@ -236,7 +257,7 @@ impl<S: Serve> Listening<S> {
                 self.places.push(place);
             } else if let Some(at) = new.iter().position(|bound| bound.written == address) {
                 let place = self.accepting(new.swap_remove(at), service);
-                let place = place.map_err(|error| cannot_listen(address, &error))?;
+                let place = place.map_err(|error| cannot_listen(&address, &error))?;
                 switched.opened.extend(place.local_addr());
                 self.places.push(place);
             }
@@ -252,7 +273,7 @@ impl<S: Serve> Listening<S> {
         let runtimes = self.runtimes.iter().cycle();
         let acceptor = |(listener, runtime): (_, &Handle)| {
             let _entered = runtime.enter();
-            let listener = Arc::new(TcpListener::from_std(listener)?);
+            let listener = Arc::new(Listener::new(listener)?);
             keep_alive(&listener, self.keepalive.as_ref());
             let serves = Arc::clone(&service);
             let serve =
@@ -262,23 +283,29 @@ impl<S: Serve> Listening<S> {
             Ok(Acceptor { listener, accepts: accepts.abort_handle() })
         };
         let acceptors: io::Result<_> =
-            bound.listeners.into_iter().zip(runtimes).map(acceptor).collect();
-        Ok(Place { written: bound.written, service, acceptors: acceptors? })
+            bound.sockets.into_iter().zip(runtimes).map(acceptor).collect();
+        Ok(Place { written: bound.written, service, acceptors: acceptors?, file: bound.file })
     }
 
     /// All sockets, for whoever takes them over.
-    pub fn sockets(&self) -> impl Iterator<Item = &TcpListener> {
+    pub fn sockets(&self) -> impl Iterator<Item = &Listener> {
         self.places.iter().flat_map(|place| &place.acceptors).map(|acceptor| &*acceptor.listener)
     }
 
     /// Where it listens.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+    pub fn addresses(&self) -> impl Iterator<Item = StreamAddr> {
         self.places.iter().filter_map(Place::local_addr)
+    }
+
+    /// Somebody else has the sockets now: the files of Unix sockets stay.
+    pub fn hand_over(&mut self) {
+        self.places.iter_mut().filter_map(|place| place.file.take()).for_each(SocketFile::keep);
     }
 }
 
 /// On Linux a connection has this from the socket that accepts it.
-fn keep_alive(listener: &TcpListener, keepalive: Option<&TcpKeepalive>) {
+fn keep_alive(listener: &Listener, keepalive: Option<&TcpKeepalive>) {
+    let Listener::Tcp(listener) = listener else { return };
     let socket = SockRef::from(listener);
     let _ = match keepalive {
         Some(keepalive) => socket.set_tcp_keepalive(keepalive),
@@ -287,7 +314,7 @@ fn keep_alive(listener: &TcpListener, keepalive: Option<&TcpKeepalive>) {
 }
 
 impl<S> Place<S> {
-    fn local_addr(&self) -> Option<SocketAddr> {
+    fn local_addr(&self) -> Option<StreamAddr> {
         self.acceptors.first().and_then(|acceptor| acceptor.listener.local_addr().ok())
     }
 }

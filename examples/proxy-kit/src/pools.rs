@@ -4,7 +4,6 @@ mod renewal;
 
 pub use self::renewal::{Changes, Renewal};
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use equipoise_tokio::control::{ControlSettings, Controller, Managed, Standing};
 use equipoise_tokio::discovery::Endpoint;
 use equipoise_tokio::probe::{Target, Tcp};
 use equipoise_tokio::queue::{Turn, WaitError, WaitQueue};
+use equipoise_tokio::socket::StreamAddr;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -354,7 +354,7 @@ impl Drop for Place {
 }
 
 /// What is asked of a backend, and where, if that is not where its requests go.
-fn asked(check: &str, name: &str, address: Option<SocketAddr>) -> String {
+fn asked(check: &str, name: &str, address: Option<StreamAddr>) -> String {
     match address {
         Some(address) if address.to_string() != name => format!("{check} at {address}"),
         _ => check.to_owned(),
@@ -441,10 +441,13 @@ async fn resolve(field: &str, address: &Address) -> Result<Backend, StartError> 
 
 /// Where to ask for a backend's health: at all of its addresses, in its name.
 fn targets(backend: &Backend) -> Vec<Target> {
-    let target = |address: &SocketAddr| {
-        let target = Target::new(*address);
-        // Its name was checked when it was read.
-        target.clone().with_host(backend.name()).unwrap_or(target)
+    let target = |address: &StreamAddr| match address {
+        StreamAddr::Ip(address) => {
+            let target = Target::new(*address);
+            // Its name was checked when it was read.
+            target.clone().with_host(backend.name()).unwrap_or(target)
+        }
+        StreamAddr::Unix(path) => Target::unix(path.clone()),
     };
     backend.addresses().iter().map(target).collect()
 }

@@ -9,6 +9,7 @@ use equipoise_tokio::proxy_protocol::{
 use serde::Deserialize;
 
 use crate::StartError;
+use crate::peer::Peer;
 
 /// `proxy_protocol = "..."`: whether clients begin with a preamble.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -40,8 +41,8 @@ pub enum SendProxy {
 /// Who a client says it is, or who its connection says.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Its address.
-    pub address: SocketAddr,
+    /// Its address, if it has one.
+    pub address: Peer,
     /// Where it connected to, if that is known.
     pub local: Option<SocketAddr>,
     preamble: Option<Box<Header>>,
@@ -68,8 +69,7 @@ impl Receive {
                 return Err(StartError::new(field, wrong));
             }
             (_, true) => {
-                let wrong =
-                    "nobody may send the PROXY protocol; name networks, as in [\"10.0.0.0/8\"]";
+                let wrong = "nobody may send the PROXY protocol; name networks, as in [\"10.0.0.0/8\"], or \"unix\"";
                 return Err(StartError::new(field, wrong));
             }
             (Self::Optional, false) => Mode::Optional,
@@ -81,11 +81,11 @@ impl Receive {
 
 impl Client {
     /// Of a connection from this address to that one, which began with this preamble.
-    pub fn new(from: SocketAddr, local: Option<SocketAddr>, preamble: Option<Box<Header>>) -> Self {
+    pub fn new(from: Peer, local: Option<SocketAddr>, preamble: Option<Box<Header>>) -> Self {
         let said = preamble.as_ref().and_then(|header| header.source().zip(header.destination()));
         match said {
             Some((source, destination)) => {
-                Self { address: source, local: Some(destination), preamble }
+                Self { address: source.into(), local: Some(destination), preamble }
             }
             None => Self { address: from, local, preamble },
         }
@@ -101,10 +101,11 @@ impl SendProxy {
     pub fn preamble(self, client: &Client, host: Option<&str>, alpn: Option<&[u8]>) -> Vec<u8> {
         let version = if self == Self::V1 { Version::V1 } else { Version::V2 };
         let said = client.preamble.as_deref();
-        let endpoints = match (said.map(|header| &header.endpoints), client.local) {
+        let own = client.address.ip().zip(client.local);
+        let endpoints = match (said.map(|header| &header.endpoints), own) {
             (Some(unix @ Endpoints::Unix { .. }), _) => unix.clone(),
             (Some(inet @ Endpoints::Inet { .. }), _) => inet.clone(),
-            (_, Some(local)) => Endpoints::tcp(client.address, local),
+            (_, Some((client, local))) => Endpoints::tcp(client, local),
             (_, None) => Endpoints::Unknown,
         };
         // What comes with a connection of another proxy's own is to be ignored.
@@ -140,7 +141,8 @@ mod tests {
         host: Option<&str>,
         alpn: Option<&[u8]>,
     ) -> Header {
-        let (from, local) = (([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 80).into());
+        let (from, local) = (([10, 0, 0, 1], 1), ([10, 0, 0, 2], 80).into());
+        let from = Peer::Ip(from.into());
         let client = Client::new(from, Some(local), preamble.map(Box::new));
         match decode(&how.preamble(&client, host, alpn)) {
             Ok(Decoded::Whole(header, _)) => *header,
@@ -184,6 +186,20 @@ mod tests {
         // A line has no room for it.
         let line = sent_over(SendProxy::V1, Some(said), None, own);
         assert_eq!(line, Header::v1(source, destination));
+    }
+
+    #[test]
+    fn of_a_client_without_an_address_none_is_said() {
+        let client = Client::new(Peer::Unix, None, None);
+        assert_eq!(SendProxy::V1.preamble(&client, None, None), b"PROXY UNKNOWN\r\n");
+        let unknown = Header::new(Version::V2, Endpoints::Unknown);
+        assert_eq!(SendProxy::V2.preamble(&client, None, None), unknown.encode());
+        // But what a proxy in front has said of it.
+        let (source, destination) = (([192, 0, 2, 1], 2).into(), ([192, 0, 2, 2], 3).into());
+        let said = Header::v1(source, destination);
+        let client = Client::new(Peer::Unix, None, Some(Box::new(said.clone())));
+        assert_eq!(client.address, Peer::Ip(source));
+        assert_eq!(SendProxy::V1.preamble(&client, None, None), said.encode());
     }
 
     #[test]

@@ -52,6 +52,9 @@ pub trait Running {
     /// The sockets that clients come to.
     fn sockets(&self) -> Vec<BorrowedFd<'_>>;
 
+    /// Another process has these sockets now.
+    fn handed_over(&mut self);
+
     /// How long shutdown waits for what is in hand.
     fn shutdown_limit(&self) -> Duration;
 }
@@ -87,6 +90,7 @@ pub async fn until_replaced(
                 };
                 match taken_over {
                     Ok(process) => {
+                        running.handed_over();
                         log::line(format_args!("{program}: process {process} has taken over"));
                         break;
                     }

@@ -1,13 +1,14 @@
 //! Sections of a configuration that both proxies have, checked into types that can't be wrong.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use equipoise_algorithms::PolicyConfig;
 use equipoise_hash::key::KeySpec;
 use equipoise_tokio::queue::QueueConfig;
+use equipoise_tokio::socket::{BadAddress, StreamAddr};
 use serde::Deserialize;
 
 use crate::StartError;
@@ -170,6 +171,14 @@ impl PoolSettings {
                 let wrong = format!("duplicate backend `{}`", backend.address);
                 return Err(StartError::new(field, wrong));
             }
+            let own_port = self.health.check.as_ref().and_then(|check| check.port);
+            if own_port.is_some() && backend.address.unix().is_some() && backend.check.is_none() {
+                let wrong = format!(
+                    "backend `{}`: a Unix socket has no port, and [health.check] asks at one; give `check`",
+                    backend.address
+                );
+                return Err(StartError::new(field, wrong));
+            }
             if backend.check.is_some() && self.health.check.is_none() {
                 let wrong = format!(
                     "backend `{}`: `check` says where to ask for its health, but nothing is asked; add \
@@ -312,9 +321,9 @@ pub fn pool_index(field: &str, name: &str, pools: &[PoolSettings]) -> Result<usi
 ///
 /// # Errors
 /// None at all, one that is no address, the same one twice.
-pub fn listeners<'a>(
+pub fn listeners<'a, A: ListenAddress>(
     addresses: impl Iterator<Item = &'a str>,
-) -> Result<Vec<SocketAddr>, StartError> {
+) -> Result<Vec<A>, StartError> {
     let parsed = listen_addresses("listeners", addresses)?;
     if parsed.is_empty() {
         return Err(StartError::new("listeners", "nothing to listen on; add [[listeners]]"));
@@ -326,18 +335,52 @@ pub fn listeners<'a>(
 ///
 /// # Errors
 /// One that is no address, the same one twice.
-pub fn listen_addresses<'a>(
+pub fn listen_addresses<'a, A: ListenAddress>(
     section: &str,
     addresses: impl Iterator<Item = &'a str>,
-) -> Result<Vec<SocketAddr>, StartError> {
-    let mut parsed: Vec<SocketAddr> = Vec::new();
+) -> Result<Vec<A>, StartError> {
+    let mut parsed: Vec<A> = Vec::new();
     for (index, text) in addresses.enumerate() {
         let field = format!("{section}[{index}].address");
-        let address = parse_listen(text).map_err(|wrong| StartError::new(&field, wrong))?;
-        refuse_twice(&field, address, &parsed)?;
+        let address = A::parse(text).map_err(|wrong| StartError::new(&field, wrong))?;
+        refuse_twice(&field, &address, &parsed)?;
         parsed.push(address);
     }
     Ok(parsed)
+}
+
+/// Where a proxy can listen: at IP addresses alone, or on Unix sockets too.
+pub trait ListenAddress: PartialEq + Display {
+    /// Checks it.
+    ///
+    /// # Errors
+    /// It is none.
+    fn parse(text: &str) -> Result<Self, String>
+    where
+        Self: Sized;
+
+    /// Whether the system chooses the port: it can do so more than once.
+    fn is_any(&self) -> bool;
+}
+
+impl ListenAddress for SocketAddr {
+    fn parse(text: &str) -> Result<Self, String> {
+        parse_listen(text)
+    }
+
+    fn is_any(&self) -> bool {
+        self.port() == 0
+    }
+}
+
+impl ListenAddress for StreamAddr {
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|wrong: BadAddress| wrong.to_string())
+    }
+
+    fn is_any(&self) -> bool {
+        self.ip().is_some_and(|address| address.is_any())
+    }
 }
 
 /// The addresses that the flags give, or `default` if they give none.
@@ -352,13 +395,17 @@ pub fn listeners_from_flags(
         return Ok(vec![default]);
     }
     for (index, &address) in flags.listen.iter().enumerate() {
-        refuse_twice("--listen", address, &flags.listen[..index])?;
+        refuse_twice("--listen", &address, &flags.listen[..index])?;
     }
     Ok(flags.listen.clone())
 }
 
-fn refuse_twice(field: &str, address: SocketAddr, before: &[SocketAddr]) -> Result<(), StartError> {
-    if address.port() != 0 && before.contains(&address) {
+fn refuse_twice<A: ListenAddress>(
+    field: &str,
+    address: &A,
+    before: &[A],
+) -> Result<(), StartError> {
+    if !address.is_any() && before.contains(address) {
         return Err(StartError::new(field, format!("duplicate listener `{address}`")));
     }
     Ok(())

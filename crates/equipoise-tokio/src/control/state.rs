@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use equipoise_pool::{Event, Pool, Spec, Status, UpdateError};
 
 use super::observer::{Told, subject};
 use crate::probe::Target;
+use crate::socket::StreamAddr;
 
 /// A backend as it is given to a [`Controller`](super::Controller).
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub struct Standing {
     /// What people call it.
     pub name: Arc<str>,
     /// Where it is probed first.
-    pub asked: Option<SocketAddr>,
+    pub asked: Option<StreamAddr>,
     /// What the pool knows.
     pub status: Status,
     /// Its state, and why.
@@ -266,7 +266,7 @@ impl<B: Clone + Send + Sync + 'static> State<B> {
             if report.state == monitor::State::Up && status.runs.failures > 0 {
                 report.reason += &failing(&status.runs);
             }
-            let asked = known.targets.first().map(Target::address);
+            let asked = known.targets.first().map(|target| target.address().clone());
             Some(Standing { name: Arc::clone(&known.name), asked, status, report })
         };
         pool.backends().into_iter().filter_map(standing).collect()

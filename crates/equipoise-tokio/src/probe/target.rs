@@ -3,13 +3,14 @@
 use std::net::{Ipv6Addr, SocketAddr};
 
 use super::InvalidProbe;
+use crate::socket::{StreamAddr, UnixPath};
 
 /// Whom to ask: an address, and the name under which.
 ///
 /// The address need not be the one that requests go to: a check can have a port of its own.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Target {
-    address: SocketAddr,
+    address: StreamAddr,
     host: String,
 }
 
@@ -18,7 +19,12 @@ impl Target {
     pub fn new(address: SocketAddr) -> Self {
         // Without the zone of an IPv6 address, which means nothing to the backend.
         let host = SocketAddr::new(address.ip(), address.port()).to_string();
-        Self { address, host }
+        Self { address: address.into(), host }
+    }
+
+    /// A target at a Unix socket. Its host is `localhost`, until another one is set.
+    pub fn unix(path: UnixPath) -> Self {
+        Self { address: StreamAddr::Unix(path), host: "localhost".to_owned() }
     }
 
     /// Sets the name: what the `Host` header says, and without the port what a certificate is
@@ -33,8 +39,8 @@ impl Target {
     }
 
     /// Where to connect to.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub const fn address(&self) -> &StreamAddr {
+        &self.address
     }
 
     /// The name, with a port if one was given.
@@ -107,6 +113,9 @@ mod tests {
         let target = Target::new("[fe80::1%3]:80".parse().unwrap());
         assert_eq!(target.host(), "[fe80::1]:80");
         assert_eq!(target.with_host("db:81").unwrap().host(), "db:81");
+        let target = Target::unix(UnixPath::new("/run/db.sock").unwrap());
+        assert_eq!(target.host(), "localhost");
+        assert_eq!(target.address().to_string(), "unix:/run/db.sock");
     }
 
     #[cfg(feature = "tls")]

@@ -12,7 +12,6 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -21,6 +20,7 @@ use super::target::bare_name;
 use super::wire::connect;
 use super::{InvalidProbe, ProbeError, Target};
 use crate::excerpt::excerpt;
+use crate::socket::Socket;
 
 /// How to speak TLS to a backend: which certificates to trust, and for which name.
 ///
@@ -132,7 +132,7 @@ impl TlsClient {
         &self,
         target: &Target,
         limit: usize,
-    ) -> Result<(TlsStream<Metered<TcpStream>>, Arc<Meter>), ProbeError> {
+    ) -> Result<(TlsStream<Metered<Socket>>, Arc<Meter>), ProbeError> {
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => ServerName::try_from(bare_name(target.host()).to_owned()).map_err(|_| {

@@ -1,7 +1,8 @@
 //! What can be wrong with a preamble, and with getting one.
 
-use std::net::IpAddr;
 use std::{fmt, io};
+
+use super::Source;
 
 /// A preamble with a mistake. Whoever sent it is to be disconnected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +58,7 @@ pub enum ReadError {
     /// The source may not send one: it sent one, or needs one to be served.
     Untrusted {
         /// The source.
-        from: IpAddr,
+        from: Source,
     },
     /// The client says something else, and a preamble is required.
     Missing,

@@ -1,12 +1,11 @@
 //! A preamble from a stream.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
-use super::{Decoded, Header, MAX_LENGTH, ReadError, Trusted, decode};
+use super::{Decoded, Header, MAX_LENGTH, ReadError, Source, Trusted, decode};
 
 /// Room for most preambles and what comes with them, in one read.
 const USUAL: usize = 512;
@@ -40,7 +39,7 @@ pub enum Mode {
 ///
 /// let receiver = Receiver::new(Mode::Required, Trusted::new(["10.0.0.0/8"])?, Duration::from_secs(3));
 /// let mut stream = &b"PROXY TCP4 192.0.2.1 192.0.2.2 4321 80\r\nhello"[..];
-/// let preamble = receiver.read(&mut stream, "10.1.2.3".parse()?).await?;
+/// let preamble = receiver.read(&mut stream, "10.1.2.3".parse::<std::net::IpAddr>()?).await?;
 /// assert_eq!(preamble.header.and_then(|header| header.source()), Some("192.0.2.1:4321".parse()?));
 /// assert_eq!([&preamble.rest, stream].concat(), b"hello");
 /// # Ok(()) }
@@ -79,8 +78,9 @@ impl Receiver {
     pub async fn read<S: AsyncRead + Unpin>(
         &self,
         stream: &mut S,
-        from: IpAddr,
+        from: impl Into<Source>,
     ) -> Result<Preamble, ReadError> {
+        let from = from.into();
         let is_trusted = self.trusted.contains(from);
         if !is_trusted && self.mode == Mode::Required {
             return Err(ReadError::Untrusted { from });

@@ -90,7 +90,7 @@ impl Drop for UnderWay<'_> {
 
 impl Probe for Script {
     fn probe<'a>(&'a self, target: &'a Target) -> Asking<'a> {
-        let port = target.address().port();
+        let port = target.address().ip().unwrap().port();
         Box::pin(async move {
             *self.asked.lock().entry(port).or_default() += 1;
             let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;

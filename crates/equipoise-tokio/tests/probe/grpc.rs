@@ -15,7 +15,7 @@ fn probe() -> Grpc {
 }
 
 /// A backend that answers with this message and this status of the call.
-fn answers(message: &'static [u8], status: Option<&'static str>) -> Target {
+pub(crate) fn answers(message: &'static [u8], status: Option<&'static str>) -> Target {
     h2_backend(move |_, mut respond| async move {
         let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
         let mut stream = respond.send_response(head, false).unwrap();
@@ -40,7 +40,7 @@ fn ends(status: &'static str) -> Target {
     })
 }
 
-const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
+pub(crate) const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
 
 #[tokio::test]
 async fn serving_passes_and_anything_else_fails_by_its_name() {

@@ -8,3 +8,5 @@ mod script;
 mod support;
 mod tcp;
 mod tls;
+#[cfg(unix)]
+mod unix;

@@ -221,7 +221,7 @@ async fn a_real_redis_says_pong() {
     }
     // A port that was free just now: for a moment somebody else might take it.
     let target = nobody();
-    let port = target.address().port().to_string();
+    let port = target.address().ip().unwrap().port().to_string();
     let mut redis_server = Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--requirepass", "hunter2"])
         .stdout(Stdio::null())

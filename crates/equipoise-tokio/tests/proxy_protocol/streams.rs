@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use equipoise_tokio::proxy_protocol::{
-    Invalid, MAX_LENGTH, Mode, Preamble, ReadError, Receiver, Trusted,
+    Invalid, MAX_LENGTH, Mode, Preamble, ReadError, Receiver, Source, Trusted,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep};
@@ -122,7 +122,10 @@ async fn a_stranger_names_nobody() {
     for header in samples() {
         for mode in [Mode::Optional, Mode::Required] {
             let error = read(mode, STRANGER, &header.encode()).await.unwrap_err();
-            assert!(matches!(error, ReadError::Untrusted { from: STRANGER }), "{error}");
+            assert!(
+                matches!(error, ReadError::Untrusted { from: Source::Ip(STRANGER) }),
+                "{error}"
+            );
         }
     }
     // Nor with a wrong one, or a part of one.
@@ -205,7 +208,7 @@ fn networks_and_addresses_are_trusted() {
         ("::1", true),
         ("::2", false),
     ] {
-        assert_eq!(trusted.contains(address.parse().unwrap()), expected, "{address}");
+        assert_eq!(trusted.contains(address.parse::<IpAddr>().unwrap()), expected, "{address}");
     }
     for text in ["", "10.0.0.0/33", "10.0.0.1/8", "10.0.0/8", "example.com", "2001:db8::1/32", "/8"]
     {
@@ -213,4 +216,7 @@ fn networks_and_addresses_are_trusted() {
         assert!(error.to_string().starts_with(&format!("`{text}` is neither")), "{error}");
     }
     assert!(!Trusted::default().contains(FRIEND) && Trusted::default().is_empty());
+    assert!(!trusted.contains(Source::Unix));
+    let trusted = Trusted::new(["unix"]).unwrap();
+    assert!(trusted.contains(Source::Unix) && !trusted.contains(FRIEND) && !trusted.is_empty());
 }

@@ -31,8 +31,8 @@ impl AdminSettings {
     /// # Errors
     /// It can't be had.
     pub fn bind(self, inherited: &mut Inherited) -> Result<(Self, TcpListener), StartError> {
-        let listener = match inherited.take(self.address())?.pop() {
-            Some(listener) => TcpListener::from_std(listener)
+        let listener = match inherited.take(&self.address().into())?.pop() {
+            Some(socket) => TcpListener::from_std(socket.into())
                 .map_err(|error| StartError::new("LISTEN_FDS: admin", error))?,
             None => listen::bind_one(self.address())?,
         };

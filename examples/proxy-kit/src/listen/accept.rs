@@ -17,6 +17,37 @@ use crate::shutdown::Guard;
 /// and a loop without a pause would take a whole core until one is free.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What accepts connections.
+pub(super) trait Accept: Send + Sync + 'static {
+    /// A connection.
+    type Stream;
+    /// Who is at its other end.
+    type Client;
+
+    /// The next connection.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::Client)>> + Send;
+
+    /// What is to be done before the first one.
+    fn prepare(&self);
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+    type Client = SocketAddr;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let accepted = Self::accept(self).await?;
+        // On Linux it has that from the socket that listens.
+        #[cfg(not(target_os = "linux"))]
+        let _ = accepted.0.set_nodelay(true);
+        Ok(accepted)
+    }
+
+    fn prepare(&self) {
+        let _ = SockRef::from(self).set_tcp_nodelay(true);
+    }
+}
+
 /// Accepts until shutdown begins, and spawns what `serve` makes of each connection.
 pub async fn accept<F>(
     listener: impl Into<Arc<TcpListener>>,
@@ -29,15 +60,15 @@ pub async fn accept<F>(
 }
 
 /// The same, and each connection has a place at the gate.
-pub(super) async fn accept_at<F>(
+pub(super) async fn accept_at<L: Accept, F>(
     gate: Arc<Gate>,
-    listener: Arc<TcpListener>,
+    listener: Arc<L>,
     mut guard: Guard,
-    serve: impl Fn(TcpStream, SocketAddr, Guard) -> F,
+    serve: impl Fn(L::Stream, L::Client, Guard) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let _ = SockRef::from(&*listener).set_tcp_nodelay(true);
+    listener.prepare();
     let mut trouble = Trouble::default();
     loop {
         let accepted = tokio::select! {
@@ -50,9 +81,6 @@ pub(super) async fn accept_at<F>(
         match accepted {
             Ok((stream, client)) => {
                 trouble.is_over();
-                // On Linux it has that from the socket that listens.
-                #[cfg(not(target_os = "linux"))]
-                let _ = stream.set_nodelay(true);
                 // In a box: a future that is moved into another one has room there twice.
                 let served = Box::pin(serve(stream, client, guard.clone()));
                 match gate.try_enter() {

@@ -162,8 +162,8 @@ fn random_secret() -> Result<[u8; 16], StartError> {
 const SWEEP: (Duration, usize) = (Duration::from_millis(100), 4096);
 
 impl Sticky {
-    /// What a client's address brings, if that is what tells sessions apart.
-    pub fn of_client(&self, client: SocketAddr) -> Brought {
+    /// What a client's address brings, if that is what tells sessions apart and it has one.
+    pub fn of_client(&self, client: Option<SocketAddr>) -> Brought {
         match &self.way {
             Way::Table { by: By::Client(network), hasher } => {
                 Brought::keyed(address_key(network, client, hasher), true)
@@ -219,13 +219,13 @@ impl Sticky {
 
 fn address_key(
     network: &KeySpec,
-    client: SocketAddr,
+    client: Option<SocketAddr>,
     hasher: &SessionHasher,
 ) -> Option<SessionKey> {
-    struct Client(SocketAddr);
+    struct Client(Option<SocketAddr>);
     impl KeySource for Client {
         fn client(&self) -> Option<SocketAddr> {
-            Some(self.0)
+            self.0
         }
     }
     hasher.key(&network.bytes(&Client(client), AddressForm::Bytes)?)

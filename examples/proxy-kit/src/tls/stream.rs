@@ -4,8 +4,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use equipoise_tokio::socket::Socket;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// What is spoken in clear above TLS.
@@ -14,7 +14,7 @@ pub type ServerStream = TlsStream<Opening>;
 /// A client's socket, and the first bytes that were read from it.
 #[derive(Debug)]
 pub struct Opening {
-    socket: TcpStream,
+    socket: Socket,
     /// What was read from it before.
     given: io::Cursor<Vec<u8>>,
     first: [u8; 8],
@@ -22,12 +22,12 @@ pub struct Opening {
 }
 
 impl Opening {
-    pub(super) fn new(socket: TcpStream, given: Vec<u8>) -> Self {
+    pub(super) fn new(socket: Socket, given: Vec<u8>) -> Self {
         Self { socket, given: io::Cursor::new(given), first: [0; 8], length: 0 }
     }
 
     /// The socket itself.
-    pub fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &Socket {
         &self.socket
     }
 

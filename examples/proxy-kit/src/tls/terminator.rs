@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use equipoise_tokio::socket::Socket;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -90,7 +90,7 @@ impl Terminator {
     /// Why not; it is counted, too.
     pub async fn accept(
         &self,
-        client: TcpStream,
+        client: Socket,
         given: Vec<u8>,
         limit: Duration,
     ) -> Result<ServerStream, HandshakeError> {

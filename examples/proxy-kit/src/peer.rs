@@ -1,0 +1,49 @@
+//! Who is at the other end of a connection.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use equipoise_tokio::proxy_protocol::Source;
+
+/// Who is at the other end of a connection. It is written as `192.0.2.1:4321`, or `unix:`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Peer {
+    /// An IP address and port.
+    Ip(SocketAddr),
+    /// A client of a Unix socket, which has no name.
+    Unix,
+}
+
+impl Peer {
+    /// The IP address and port, if it has one.
+    pub const fn ip(self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) => Some(address),
+            Self::Unix => None,
+        }
+    }
+
+    /// Whom to trust, or not.
+    pub const fn source(self) -> Source {
+        match self {
+            Self::Ip(address) => Source::Ip(address.ip()),
+            Self::Unix => Source::Unix,
+        }
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            // As nginx says it.
+            Self::Unix => f.write_str("unix:"),
+        }
+    }
+}
