@@ -95,7 +95,9 @@ impl Counted {
 impl Probe for Counted {
     fn probe<'a>(&'a self, target: &'a Target) -> Asking<'a> {
         Box::pin(async {
-            let Some(SocketAddr::V4(address)) = target.address().ip() else { unreachable!("all are IPv4") };
+            let Some(SocketAddr::V4(address)) = target.address().ip() else {
+                unreachable!("all are IPv4")
+            };
             let index = (address.ip().to_bits() & 0xff_ffff) as usize - 0x1_0001;
             let start = Instant::now();
             {

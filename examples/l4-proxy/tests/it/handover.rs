@@ -23,10 +23,10 @@ fn config(backend: &Backend, workers: usize) -> String {
 }
 
 /// A process that this test did not start itself, and ends.
-struct Successor(String);
+pub(crate) struct Successor(String);
 
 impl Successor {
-    fn of(proxy: &Proxy) -> Self {
+    pub(crate) fn of(proxy: &Proxy) -> Self {
         let line = proxy.logged(&["has taken over"]);
         let mut words = line.split_whitespace().skip_while(|word| *word != "process");
         Self(words.nth(1).unwrap().to_owned())

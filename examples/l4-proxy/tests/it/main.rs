@@ -26,6 +26,7 @@ mod tls_party;
 mod tls_reload;
 mod tls_routes;
 mod udp;
+mod unix;
 mod workers;
 
 /// The program under test.
