@@ -36,8 +36,13 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Serves a connection to its end.
-    pub(crate) async fn serve(&self, client: Opened, log: &mut ConnectionLog) {
+    /// Serves a connection to its end. Gives it back, with the reason, if it has found no backend in a pool
+    /// whose place another one has taken.
+    pub(crate) async fn serve(
+        &self,
+        client: Opened,
+        log: &mut ConnectionLog,
+    ) -> Option<(Opened, String)> {
         let Opened { stream, who, first } = client;
         let sni = first.asked.sni.as_deref();
         let seen = Seen { client: who.address.ip(), local: who.local, sni };
@@ -47,7 +52,10 @@ impl Service {
         let preamble = send.map(|send| send.preamble(&who, sni, alpn)).unwrap_or_default();
         let place = match self.pool.admit() {
             Ok(place) => place,
-            Err(refused) => return log.failed(refused),
+            Err(refused) => {
+                log.failed(refused);
+                return None;
+            }
         };
         let mut session =
             self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(who.address.ip())));
@@ -57,9 +65,13 @@ impl Service {
         log.pin = session.as_ref().and_then(|session| session.settle(taken_by));
         let (lease, backend) = match reached {
             Ok(reached) => reached,
+            Err(why) if self.pool.has_retired() => {
+                return Some((Opened { stream, who, first }, why));
+            }
             Err(error) => {
                 place.end(Outcome::Failure(Failure::Connect));
-                return log.failed(error);
+                log.failed(error);
+                return None;
             }
         };
         // That and how soon it could be reached says something about the backend; how long the client
@@ -82,6 +94,7 @@ impl Service {
             End::Closed => log.ended(end.name()),
             _ => log.failed(end.name()),
         }
+        None
     }
 
     /// What is known of a connection of this client so far.

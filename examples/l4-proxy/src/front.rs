@@ -89,12 +89,41 @@ impl Serve for Front {
         from: Peer,
         guard: Guard,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let front = front.load_full();
         async move {
-            front.serve_connection(client, from).await;
+            serve(&front, client, from).await;
             // Shutdown waits for it.
             drop(guard);
         }
+    }
+}
+
+/// Serves a connection to its end.
+async fn serve(fronts: &ArcSwap<Front>, client: Socket, from: Peer) {
+    let front = fronts.load_full();
+    let mut log = front.services[front.default].log(from);
+    let opened = if front.is_direct {
+        front.open_directly(client, from)
+    } else {
+        // In a box of its own, which is gone when it is over: a task has room for the largest of its
+        // steps, and a connection that waits should not keep that of a handshake.
+        Box::pin(front.open(client, from, &mut log)).await
+    };
+    drop(front);
+    let mut opened = match opened {
+        Ok(opened) => opened,
+        Err(why) => return log.failed(why),
+    };
+    // A reload may have come meanwhile, and may come while the client waits for a backend: the pools that
+    // there are now are the ones to ask.
+    loop {
+        let service = Arc::clone(fronts.load().service(&opened.first.asked));
+        log.routed(&service.pool.name);
+        let Some((client, why)) = service.serve(opened, &mut log).await else { return };
+        let is_current = |front: &Front| Arc::ptr_eq(front.service(&client.first.asked), &service);
+        if is_current(&fronts.load()) {
+            return log.failed(why);
+        }
+        opened = client;
     }
 }
 
@@ -117,29 +146,16 @@ impl Front {
         self.looks_at_local.then(|| client.local_ip()).flatten()
     }
 
-    /// Serves a connection to its end.
-    async fn serve_connection(&self, client: Socket, from: Peer) {
-        let service = &self.services[self.default];
-        let mut log = service.log(from);
-        let opened = if self.is_direct {
-            let who = Client::new(from, self.local_of(&client), None);
-            match FirstBytes::at_hand(&client) {
-                Ok(first) => Opened { stream: ClientStream::Plain(client), who, first },
-                Err(_) => return log.failed(End::BrokenByClient.name()),
-            }
-        } else {
-            // In a box of its own, which is gone when it is over: a task has room for the largest of its
-            // steps, and a connection that waits should not keep that of a handshake.
-            match Box::pin(self.open(client, from, &mut log)).await {
-                Ok(opened) => opened,
-                Err(why) => return log.failed(why),
-            }
-        };
-        let routed = self.routes.pool(&opened.first.asked).map(|index| &self.services[index]);
-        if let Some(service) = routed {
-            log.routed(&service.pool.name);
-        }
-        routed.unwrap_or(service).serve(opened, &mut log).await;
+    /// What serves a client that asks for this.
+    fn service(&self, asked: &Asked) -> &Arc<Service> {
+        &self.services[self.routes.pool(asked).unwrap_or(self.default)]
+    }
+
+    /// A client of which nothing is read first.
+    fn open_directly(&self, client: Socket, from: Peer) -> Result<Opened, String> {
+        let who = Client::new(from, self.local_of(&client), None);
+        let first = FirstBytes::at_hand(&client).map_err(|_| End::BrokenByClient.to_string())?;
+        Ok(Opened { stream: ClientStream::Plain(client), who, first })
     }
 
     /// The preamble of the PROXY protocol, then the handshake, or what the client says first where somebody

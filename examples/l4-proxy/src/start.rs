@@ -78,6 +78,8 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     let pools = proxy.pools.now();
     let services = proxy.switch(&listeners, &pools, terminators, sockets)?;
     proxy.datagrams.switch(&udp, &services, udp_sockets)?;
+    // A pool that a reload takes out must not live on here.
+    drop((pools, services));
     until_replaced(NAME, signals, shutdown, proxy).await;
     Ok(())
 }
@@ -140,13 +142,14 @@ impl Running for Proxy {
         let sockets = self.listening.bind(&addresses)?;
         let udp_sockets = self.datagrams.bind(&udp).await?;
         keys::announce(NAME, renewal.made());
-        let (pools, changed) = renewal.commit();
+        let (pools, changed, retiring) = renewal.commit();
         self.listening.set_keepalive(serving.keepalive.clone());
         self.serving = serving;
         self.limits.set(max_connections);
         let services = self.switch(&listeners, &pools, terminators, sockets)?;
         self.datagrams.switch(&udp, &services, udp_sockets)?;
         self.pools.replace(pools);
+        retiring.retire();
         Ok(changed.to_string())
     }
 

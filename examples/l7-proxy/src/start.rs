@@ -101,6 +101,8 @@ impl Starting {
             Working { flags, clock, pools, listening, limit: timeouts.shutdown, admin };
         let proxy = working.proxy(routes, timeouts);
         say(&working.switch(&listeners, &proxy, sockets)?, greet);
+        // A pool that a reload takes out must not live on here.
+        drop(proxy);
         until_replaced(NAME, signals, shutdown, working).await;
         Ok(())
     }
@@ -150,11 +152,12 @@ impl Running for Working {
         let renewal = Renewal::prepare(&before, &pools, self.clock, make(self.clock)).await?;
         let sockets = self.listening.bind(&listeners)?;
         keys::announce(NAME, renewal.made());
-        let (pools, changes) = renewal.commit();
+        let (pools, changes, retiring) = renewal.commit();
         self.pools.replace(pools);
         self.limit = timeouts.shutdown;
         let proxy = self.proxy(routes, timeouts);
         say(&self.switch(&listeners, &proxy, sockets)?, |_| {});
+        retiring.retire();
         Ok(changes.to_string())
     }
 

@@ -2,9 +2,10 @@
 
 mod renewal;
 
-pub use self::renewal::{Changes, Renewal};
+pub use self::renewal::{Changes, Renewal, Retiring};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -52,6 +53,8 @@ pub struct NamedPool<B> {
     queue: Option<Arc<WaitQueue>>,
     /// What keeps it healthy, as long as it is used: a request that is under way uses it.
     tasks: Mutex<JoinSet<()>>,
+    /// Whether another one has its place.
+    retired: AtomicBool,
 }
 
 /// A circuit breaker, shared by all requests of its pool.
@@ -134,7 +137,14 @@ impl<B: Connections> NamedPool<B> {
             breaker,
             queue,
             tasks: Mutex::default(),
+            retired: AtomicBool::new(false),
         })
+    }
+
+    /// Whether another pool has its place. Then this one may have no backend any more, and who finds none
+    /// should look there.
+    pub fn has_retired(&self) -> bool {
+        self.retired.load(Acquire)
     }
 
     /// Starts what keeps the pool healthy, and waits until the first checks have decided, so that no

@@ -29,6 +29,7 @@ pub enum Mode {
 /// | trusted | something else, or less than a signature | handed on | refused |
 /// | not trusted | a preamble | refused | refused |
 /// | not trusted | something else | handed on | refused, and nothing is read |
+/// | not trusted | less than a signature, until the deadline | refused: the rest may still come | refused, and nothing is read |
 ///
 /// So nobody can name another client, neither to the proxy nor, through it, to a backend.
 ///
@@ -95,6 +96,8 @@ impl Receiver {
         match (decode(&bytes), ended) {
             (Ok(Decoded::Other | Decoded::Incomplete { signed: false }), ended) => match ended {
                 Some(ReadError::Io(error)) => Err(error.into()),
+                // It may still come, and would name somebody to the backend then.
+                Some(late @ ReadError::Timeout { .. }) if !is_trusted => Err(late),
                 _ if self.mode == Mode::Optional => Ok(Preamble { header: None, rest: bytes }),
                 Some(error) => Err(error),
                 None => Err(ReadError::Missing),

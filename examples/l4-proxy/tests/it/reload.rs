@@ -131,9 +131,62 @@ fn sessions_stay_where_they_are_when_the_policy_changes() {
 }
 
 #[test]
-fn no_connection_is_lost_to_reloads_under_load() {
+fn who_comes_while_a_pool_is_replaced_is_served_by_the_one_in_its_place() {
     let (a, b) = (Backend::named("a"), Backend::named("b"));
-    let (file, proxy) = start(&config(&[&a, &b], ""));
+    let config = |backend: &Backend, policy: &str| {
+        format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\npool = \"a\"\n\
+             proxy_protocol = \"required\"\ntrusted = [\"127.0.0.1\"]\n\
+             [pools.a]\npolicy = {policy:?}\nbackends = [{:?}]\n",
+            backend.address
+        )
+    };
+    let (file, proxy) = start(&config(&a, "round_robin"));
+    let mut half = Connection::open(proxy.address());
+    half.send("PROXY TCP4 192.0.2.1 192.0");
+    // So that the proxy has accepted it.
+    let mut whole = Connection::open(proxy.address());
+    whole.send("PROXY UNKNOWN\r\n");
+    assert_eq!(ask(&mut whole), "a");
+    reload(&proxy, &file, &config(&b, "p2c"));
+    half.send(".2.2 4321 80\r\n");
+    assert_eq!(ask(&mut half), "b");
+    assert_eq!(ask(&mut whole), "a");
+}
+
+#[test]
+fn a_pool_that_is_gone_asks_for_nobodys_health() {
+    let (a, b) = (Backend::named("a"), Backend::named("b"));
+    let config = |name: &str, backend: &Backend| {
+        format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\npool = {name:?}\n\
+             [pools.{name}]\nbackends = [{:?}]\n\
+             [health.check]\ntype = \"tcp\"\ninterval_ms = 20\nfast_interval_ms = 20\n",
+            backend.address
+        )
+    };
+    let (file, proxy) = start(&config("a", &a));
+    wait::until("some checks", || a.accepted() > 2);
+    reload(&proxy, &file, &config("b", &b));
+    wait::until("some checks", || b.accepted() > 2);
+    // One may have been under way.
+    let (before, others) = (a.accepted(), b.accepted());
+    wait::until("some more checks", || b.accepted() > others + 10);
+    assert!(a.accepted() <= before + 1, "{} after {before}", a.accepted());
+}
+
+#[test]
+fn no_connection_is_lost_to_reloads_under_load() {
+    reloads_under_load(0);
+    reloads_under_load(2);
+}
+
+fn reloads_under_load(workers: usize) {
+    let (a, b) = (Backend::named("a"), Backend::named("b"));
+    let config = |backends: &[&Backend], policy: &str| {
+        format!("workers = {workers}\n{}", config(backends, &format!("policy = {policy:?}")))
+    };
+    let (file, proxy) = start(&config(&[&a, &b], "p2c"));
     let (done, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -147,8 +200,9 @@ fn no_connection_is_lost_to_reloads_under_load() {
         }
         for round in 0..20 {
             let policy = ["round_robin", "least_conn"][round / 2 % 2];
-            let backends: &[&Backend] = if round % 2 == 0 { &[&b] } else { &[&a, &b] };
-            reload(&proxy, &file, &config(backends, &format!("policy = {policy:?}")));
+            // Another one each time, so that a pool that is replaced keeps none; or one that is the same.
+            let backends = [vec![&b], vec![&a], vec![&a, &b]];
+            reload(&proxy, &file, &config(&backends[round % 3], policy));
             let before = served.load(Relaxed);
             wait::until("some load", || served.load(Relaxed) > before + 4);
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Release;
 
 use equipoise_tokio::control::Managed;
 
@@ -130,12 +131,28 @@ impl<B: Connections> Renewal<B> {
 
     /// Makes it so, and hands out the pools in the order of their settings. Connections to a backend
     /// that is not listed any more end when they are done, or at once, as the pool's `close` says.
-    pub fn commit(self) -> (Vec<Arc<NamedPool<B>>>, Changes) {
+    ///
+    /// Those whose place others take still serve, until they are told to [retire](Retiring::retire).
+    pub fn commit(self) -> (Vec<Arc<NamedPool<B>>>, Changes, Retiring<B>) {
         for Update { pool, backends } in self.updates {
             // Settings have no backend twice.
             let _ = pool.control.update(backends);
         }
-        for Replaced { pool, names } in self.replaced {
+        (self.pools, self.changes, Retiring(self.replaced))
+    }
+}
+
+/// Pools whose place others take.
+#[derive(Debug)]
+#[must_use]
+pub struct Retiring<B>(Vec<Replaced<B>>);
+
+impl<B: Connections> Retiring<B> {
+    /// Takes the backends out of them that their successors do not have. To be done when nobody comes to
+    /// them any more: who has come before finds that the pool [has retired](NamedPool::has_retired).
+    pub fn retire(self) {
+        for Replaced { pool, names } in self.0 {
+            pool.retired.store(true, Release);
             // What is discovered is not known yet.
             if names.is_empty() {
                 continue;
@@ -147,6 +164,5 @@ impl<B: Connections> Renewal<B> {
                 }
             }
         }
-        (self.pools, self.changes)
     }
 }
