@@ -123,9 +123,8 @@ impl Proxy {
         };
         let fronts = listeners.iter().zip(&terminators).map(front).collect();
         self.listening.switch(fronts, sockets)?.log(NAME);
-        let named = self.listening.sockets().zip(terminators).filter_map(|(socket, terminator)| {
-            Some((socket.local_addr().ok()?.to_string(), terminator?))
-        });
+        let named = self.listening.addresses().zip(terminators);
+        let named = named.filter_map(|(address, tls)| Some((address.to_string(), tls?)));
         self.certificates.keep(named.collect());
         Ok(services)
     }

@@ -1,5 +1,6 @@
 //! `[keepalive]`: TCP's own probes of connections on which nothing happens.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -7,17 +8,33 @@ use socket2::TcpKeepalive;
 
 use crate::StartError;
 
-/// `[keepalive]`, as it is written. Both clients and backends are probed. What is left out is as the system
-/// has it.
+/// `[keepalive]`, as it is written. Both clients and backends are probed.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeepaliveSection {
     /// Seconds without a byte after which the first probe is sent.
-    idle_s: Option<u16>,
+    #[serde(default = "default_idle")]
+    idle_s: u16,
     /// Seconds between probes.
-    interval_s: Option<u16>,
+    #[serde(default = "default_interval")]
+    interval_s: u16,
     /// Probes without an answer after which the connection is broken.
-    probes: Option<u8>,
+    #[serde(default = "default_probes")]
+    probes: u8,
+}
+
+// A peer that has gone is found out in two minutes, and not in the two hours of Linux. All three are always
+// set: a socket that was inherited may have others.
+const fn default_idle() -> u16 {
+    60
+}
+
+const fn default_interval() -> u16 {
+    10
+}
+
+const fn default_probes() -> u8 {
+    6
 }
 
 /// What Linux takes at most: `MAX_TCP_KEEPIDLE`, `MAX_TCP_KEEPINTVL` and `MAX_TCP_KEEPCNT`.
@@ -31,33 +48,25 @@ impl KeepaliveSection {
     /// A number that is out of range, by name.
     pub fn check(self) -> Result<TcpKeepalive, StartError> {
         let seconds = |name, given| {
-            Ok(in_range(name, given, MOST_SECONDS)?.map(u64::from).map(Duration::from_secs))
+            in_range(name, given, MOST_SECONDS).map(|given| Duration::from_secs(given.into()))
         };
-        let mut keepalive = TcpKeepalive::new();
-        if let Some(idle) = seconds("idle_s", self.idle_s)? {
-            keepalive = keepalive.with_time(idle);
-        }
-        if let Some(interval) = seconds("interval_s", self.interval_s)? {
-            keepalive = keepalive.with_interval(interval);
-        }
-        if let Some(probes) = in_range("probes", self.probes, MOST_PROBES)? {
-            keepalive = keepalive.with_retries(probes.into());
-        }
+        let keepalive = TcpKeepalive::new()
+            .with_time(seconds("idle_s", self.idle_s)?)
+            .with_interval(seconds("interval_s", self.interval_s)?)
+            .with_retries(in_range("probes", self.probes, MOST_PROBES)?.into());
         Ok(keepalive)
     }
 }
 
-fn in_range<T>(name: &str, given: Option<T>, most: T) -> Result<Option<T>, StartError>
+fn in_range<T>(name: &str, given: T, most: T) -> Result<T, StartError>
 where
-    T: PartialOrd + From<u8> + std::fmt::Display + Copy,
+    T: PartialOrd + From<u8> + Display + Copy,
 {
-    match given {
-        Some(number) if number < T::from(1) || number > most => {
-            let why = format!("{number} is out of range: 1 to {most} are allowed");
-            Err(StartError::new(format!("keepalive.{name}"), why))
-        }
-        given => Ok(given),
+    if given < T::from(1) || given > most {
+        let why = format!("{given} is out of range: 1 to {most} are allowed");
+        return Err(StartError::new(format!("keepalive.{name}"), why));
     }
+    Ok(given)
 }
 
 #[cfg(test)]

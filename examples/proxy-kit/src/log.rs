@@ -1,25 +1,49 @@
 //! Lines on the standard output.
 
+mod background;
+
 use std::fmt;
 use std::io::{self, Write};
 
 use serde::Deserialize;
 
+pub use self::background::{Background, in_background};
+
 /// Writes a line. Unlike `println!`, it survives a reader that has gone: a proxy goes on without
 /// its log.
 pub fn line(text: fmt::Arguments<'_>) {
-    write(io::stdout().lock(), text);
+    Stream::Output.say(text);
 }
 
 /// The same on the standard error: for what an operator should look at.
 pub fn warn(text: fmt::Arguments<'_>) {
-    write(io::stderr().lock(), text);
+    Stream::Error.say(text);
 }
 
-/// In one piece: another process may write to the same place, and each piece is looked through for the
-/// end of a line.
-fn write(mut to: impl Write, text: fmt::Arguments<'_>) {
-    let _ = to.write_all(format!("{text}\n").as_bytes());
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stream {
+    Output,
+    Error,
+}
+
+impl Stream {
+    fn say(self, text: fmt::Arguments<'_>) {
+        let line = format!("{text}\n");
+        if let Err(line) = background::take(self, line) {
+            self.write(line.as_bytes());
+        }
+    }
+
+    /// In one piece: another process may write to the same place.
+    fn write(self, lines: &[u8]) {
+        let _ = match self {
+            Self::Output => {
+                let mut output = io::stdout().lock();
+                output.write_all(lines).and_then(|()| output.flush())
+            }
+            Self::Error => io::stderr().lock().write_all(lines),
+        };
+    }
 }
 
 /// `log.connections = "..."`: which connections have a line in the log.

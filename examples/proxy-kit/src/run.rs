@@ -20,9 +20,11 @@ pub fn run(program: &str, start: impl Future<Output = Result<(), StartError>>) -
             return ExitCode::from(1);
         }
     };
+    let log = log::in_background();
     let result = runtime.block_on(start);
     // Connections that shutdown left are cut here. Each still writes its line to the log.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(log);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -56,3 +56,26 @@ fn there_may_be_none() {
     assert_eq!(proxy.ended().code(), Some(0));
     assert_eq!(proxy.times_logged(" attempts="), 0);
 }
+
+/// The pipe of its output is full, and nobody reads.
+#[cfg(unix)]
+#[test]
+fn a_reader_who_stops_reading_stops_nobody() {
+    let backend = Backend::named("a");
+    let address = proxy_lab::demo::own_address();
+    // Its output is read to the first line, and then no more.
+    let mut child = std::process::Command::new(PROXY)
+        .args(["--listen", &address, "--backend", &backend.address])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let address = address.parse().unwrap();
+    wait::until("the proxy to listen", || std::net::TcpStream::connect(address).is_ok());
+    // A pipe holds 64 KiB, and a line has more than 100 bytes.
+    for _ in 0..1_500 {
+        assert_eq!(get(address, "/").text(), "a");
+    }
+    proxy_lab::server::send_signal(child.id(), "TERM");
+    let ended = wait::for_some("its end", || child.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(0));
+}
