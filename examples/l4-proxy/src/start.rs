@@ -8,6 +8,7 @@ use std::time::Duration;
 use equipoise_tokio::relay::Relay;
 use proxy_kit::admin;
 use proxy_kit::clock::Monotonic;
+use proxy_kit::descriptors;
 use proxy_kit::flags::Flags;
 use proxy_kit::listen::{self, Bound, Gate, Inherited, Listening};
 use proxy_kit::pools::{self, AllPools, NamedPool, Renewal};
@@ -25,6 +26,7 @@ use crate::datagrams::{self, Datagrams};
 use crate::front::{self, Front};
 use crate::shown::Operated;
 use crate::target::Target;
+use crate::udp_listener::UdpListener;
 
 /// Runs the proxy until it is told to stop.
 pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
@@ -56,7 +58,8 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     let datagrams = Datagrams::new(shutdown.guard());
     let operated = Arc::new(Operated { pools: pools.clone(), udp: datagrams.shown() });
     let admin = admin.map(|admin| admin::start(NAME, admin, operated, shutdown.guard()));
-    let gate = Gate::new(max_connections);
+    let descriptors = descriptors::raise();
+    let gate = Gate::new(most(max_connections, &udp, descriptors));
     let mut listening = Listening::new(Arc::clone(&gate), shutdown.guard()).by(&workers);
     listening.set_keepalive(serving.keepalive.clone());
     let certificates = Arc::new(Keeper::default());
@@ -65,6 +68,7 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     let relay = Relay::new(serving.timeouts.relay);
     let mut proxy = Proxy {
         flags,
+        descriptors,
         clock,
         pools,
         limits,
@@ -84,9 +88,24 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     Ok(())
 }
 
+/// How many connections there may be at a time: as many as is configured, or as the descriptors are enough for.
+fn most(
+    configured: Option<usize>,
+    udp: &[UdpListener],
+    descriptors: Option<usize>,
+) -> Option<usize> {
+    let sessions = udp.iter().map(|listener| listener.config.max_sessions).sum();
+    let Some(descriptors) = descriptors else { return configured };
+    let most = configured.unwrap_or_else(|| descriptors::connections(descriptors, sessions));
+    descriptors::warn_of_too_few(NAME, descriptors, most, sessions);
+    Some(most)
+}
+
 /// A proxy at work.
 struct Proxy {
     flags: Flags,
+    /// How many it may have.
+    descriptors: Option<usize>,
     clock: Monotonic,
     pools: Arc<AllPools<Target>>,
     limits: Arc<Gate>,
@@ -144,7 +163,7 @@ impl Running for Proxy {
         let (pools, changed, retiring) = renewal.commit();
         self.listening.set_keepalive(serving.keepalive.clone());
         self.serving = serving;
-        self.limits.set(max_connections);
+        self.limits.set(most(max_connections, &udp, self.descriptors));
         let services = self.switch(&listeners, &pools, terminators, sockets)?;
         self.datagrams.switch(&udp, &services, udp_sockets)?;
         self.pools.replace(pools);

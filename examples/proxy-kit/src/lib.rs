@@ -18,6 +18,7 @@
 //! | [`listen`] | bound sockets, and what serves the connections that each accepts |
 //! | [`workers`] | threads that serve connections by themselves |
 //! | [`keepalive`] | TCP's own probes of connections on which nothing happens |
+//! | [`descriptors`] | file descriptors: as many as may be had, and how many clients they are enough for |
 //! | [`tls`] | TLS that ends at a listener: certificates that are read anew, and the handshake |
 //! | `handover` | one process takes the place of another, with its sockets |
 //! | [`shutdown`] | signals, connections in hand, and the wait for them |
@@ -38,6 +39,8 @@ pub mod admin;
 pub mod backend;
 pub mod clock;
 pub mod connect;
+#[cfg(unix)]
+pub mod descriptors;
 pub mod discover;
 mod error;
 pub mod file;

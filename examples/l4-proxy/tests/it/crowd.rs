@@ -79,6 +79,30 @@ fn idle_clients_take_little_and_no_place_of_others() {
     assert_eq!(proxy.errors().len(), 1, "{:?}", proxy.errors());
 }
 
+/// The shell lowers the limit for the proxy, then becomes it.
+fn with_descriptors(most: usize, file: &ConfigFile) -> Proxy {
+    let limited = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+    Proxy::start("sh", 1, ["-c", &limited, PROXY, "--config", file.path()])
+}
+
+#[test]
+fn there_are_no_more_clients_than_descriptors_for_them_and_their_backends() {
+    let backend = Backend::named("ok");
+    let config = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\npool = \"a\"\n[pools.a]\nbackends = [\"{}\"]\n",
+        backend.address
+    );
+    let file = ConfigFile::new(SCRATCH, "descriptors", &config);
+    let proxy = with_descriptors(128, &file);
+    let mut clients = [(); 60].map(|()| Connection::open(proxy.address()));
+    clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\n\r\n"));
+    proxy.complained("accept: 32 connections, limits.max_connections; clients wait");
+    for mut client in clients {
+        assert_eq!(client.reply().text(), "ok");
+    }
+    assert_eq!(proxy.errors().len(), 1, "{:?}", proxy.errors());
+}
+
 #[test]
 fn without_file_descriptors_accept_sleeps() {
     let backend = Backend::named("ok");
@@ -86,13 +110,13 @@ fn without_file_descriptors_accept_sleeps() {
     let config = format!(
         "[[listeners]]\naddress = \"127.0.0.1:0\"\npool = \"a\"\n\
          proxy_protocol = \"required\"\ntrusted = [\"127.0.0.0/8\"]\n\
-         [timeouts]\nproxy_protocol_ms = 60000\n[pools.a]\nbackends = [\"{}\"]\n",
+         [timeouts]\nproxy_protocol_ms = 60000\n[pools.a]\nbackends = [\"{}\"]\n\
+         [limits]\nmax_connections = 1000\n",
         backend.address
     );
     let file = ConfigFile::new(SCRATCH, "descriptors", &config);
-    // The shell lowers the limit for the proxy, then becomes it.
-    let limited = ["-c", "ulimit -n 32; exec \"$0\" \"$@\"", PROXY, "--config", file.path()];
-    let proxy = Proxy::start("sh", 1, limited);
+    let proxy = with_descriptors(32, &file);
+    proxy.complained("would need 2064 file descriptors; this process may have 32");
     let held = [(); 40].map(|()| Connection::open(proxy.address()));
     proxy.complained("accept: Too many open files");
     // A loop without a pause would take all of the time.
@@ -108,5 +132,5 @@ fn without_file_descriptors_accept_sleeps() {
         assert_eq!(client.request("GET / HTTP/1.1\r\n\r\n").text(), "ok");
     }
     // It is told once that it began, and that it was over.
-    assert_eq!(proxy.errors().len(), 2, "{:?}", proxy.errors());
+    assert_eq!(proxy.errors().len(), 3, "{:?}", proxy.errors());
 }
