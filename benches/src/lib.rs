@@ -7,6 +7,8 @@
 
 pub mod floors;
 pub mod hash;
+#[cfg(target_os = "linux")]
+pub mod l4;
 pub mod ours;
 pub mod peers;
 pub mod report;
