@@ -13,7 +13,9 @@ const ROOM: usize = 2048;
 
 /// Room for a batch.
 pub struct Batch {
-    headers: MultiHeaders<SockaddrIn>,
+    // Each call leaves its addresses in them, so they are not shared.
+    reading: MultiHeaders<SockaddrIn>,
+    sending: MultiHeaders<SockaddrIn>,
     buffer: Vec<u8>,
     lengths: Vec<usize>,
     addresses: Vec<Option<SockaddrIn>>,
@@ -28,7 +30,8 @@ impl fmt::Debug for Batch {
 impl Default for Batch {
     fn default() -> Self {
         Self {
-            headers: MultiHeaders::preallocate(BATCH, None),
+            reading: MultiHeaders::preallocate(BATCH, None),
+            sending: MultiHeaders::preallocate(BATCH, None),
             buffer: vec![0; BATCH * ROOM],
             lengths: Vec::with_capacity(BATCH),
             addresses: Vec::with_capacity(BATCH),
@@ -44,7 +47,7 @@ impl Batch {
             self.buffer.chunks_exact_mut(ROOM).map(|room| [IoSliceMut::new(room)]).collect();
         let read = recvmmsg(
             socket.as_raw_fd(),
-            &mut self.headers,
+            &mut self.reading,
             rooms.iter_mut(),
             MsgFlags::MSG_DONTWAIT,
             None,
@@ -66,7 +69,7 @@ impl Batch {
         let rooms = self.buffer.chunks_exact(ROOM).zip(&self.lengths);
         let slices: Vec<_> = rooms.map(|(room, &length)| [IoSlice::new(&room[..length])]).collect();
         let flags = MsgFlags::MSG_DONTWAIT;
-        let (fd, headers) = (socket.as_raw_fd(), &mut self.headers);
+        let (fd, headers) = (socket.as_raw_fd(), &mut self.sending);
         Ok(sendmmsg(fd, headers, slices.iter(), &self.addresses, [], flags)?.count())
     }
 
@@ -80,7 +83,7 @@ impl Batch {
         let slices = vec![[IoSlice::new(datagram)]; count.min(BATCH)];
         let addresses = vec![None; slices.len()];
         let flags = MsgFlags::MSG_DONTWAIT;
-        let (fd, headers) = (socket.as_raw_fd(), &mut self.headers);
+        let (fd, headers) = (socket.as_raw_fd(), &mut self.sending);
         Ok(sendmmsg(fd, headers, slices.iter(), addresses, [], flags)?.count())
     }
 }

@@ -155,7 +155,9 @@ fn version(program: &Path, argument: &str) -> String {
     let said = said.map(|said| [said.stdout, said.stderr].concat()).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let line = said.lines().find(|line| line.contains(|c: char| c.is_ascii_digit()));
-    line.unwrap_or("version unknown").trim().to_owned()
+    // Without where it is, and without columns.
+    let line = line.unwrap_or("version unknown").replace(&program.display().to_string(), "");
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// nginx's stream module is a file of its own in most distributions.
