@@ -1,5 +1,6 @@
 //! Flows of datagrams, each with so many on the way.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -14,43 +15,64 @@ use crate::l4::sockets::flow;
 /// The length of a datagram.
 pub const DATAGRAM: usize = 200;
 /// What has not come back after so long is lost.
-const LOST: Duration = Duration::from_millis(200);
+const LOST: Duration = Duration::from_millis(50);
 
 struct Flow {
     socket: UdpSocket,
-    under_way: usize,
-    heard: Instant,
+    /// When some were sent, in nanoseconds, and how many of them are not back.
+    under_way: VecDeque<(u64, usize)>,
 }
 
 impl Flow {
     /// Sends until there are as many under way as there may be.
-    fn fill(&mut self, batch: &mut Batch, window: usize, start: Instant) {
+    fn fill(&mut self, batch: &mut Batch, window: usize, now: u64) {
+        let missing = window.saturating_sub(self.under_way.iter().map(|(_, count)| count).sum());
+        if missing == 0 {
+            return;
+        }
         let mut datagram = [0; DATAGRAM];
         // Each says when it was sent.
-        let now = start.elapsed().as_nanos() as u64;
         datagram[..8].copy_from_slice(&now.to_be_bytes());
-        // Refused, while a backend is down, or a full buffer: they count as lost later.
-        let missing = window.saturating_sub(self.under_way);
-        let _ = batch.send(&self.socket, &datagram, missing);
-        self.under_way = window.max(self.under_way);
+        // What is refused, or meets a full buffer, is tried again.
+        if let Ok(sent @ 1..) = batch.send(&self.socket, &datagram, missing) {
+            self.under_way.push_back((now, sent));
+        }
     }
 
     /// Reads what is there.
     fn read(&mut self, batch: &mut Batch, start: Instant, meter: &mut Meter) {
-        // What a refused one is told, too, is an error of one call.
         while let Ok(count) = batch.read(&self.socket) {
-            self.heard = Instant::now();
-            let now = self.heard - start;
+            let now = nanos(start);
             for datagram in batch.datagrams().filter(|datagram| datagram.len() == DATAGRAM) {
-                let sent: [u8; 8] = std::array::from_fn(|i| datagram[i]);
-                meter.done(now.saturating_sub(Duration::from_nanos(u64::from_be_bytes(sent))));
+                let sent = u64::from_be_bytes(std::array::from_fn(|i| datagram[i]));
+                // What has been given up counts as lost already.
+                let known = self.under_way.iter_mut().find(|(at, count)| *at == sent && *count > 0);
+                if let Some((_, left)) = known {
+                    *left -= 1;
+                    meter.done(Duration::from_nanos(now - sent));
+                }
             }
-            self.under_way = self.under_way.saturating_sub(count);
             if count < BATCH {
-                return;
+                break;
             }
         }
+        self.under_way.retain(|&(_, left)| left > 0);
     }
+
+    /// Gives up what has been under way for too long: how many datagrams.
+    fn lost(&mut self, now: u64) -> usize {
+        let mut lost = 0;
+        let too_long = LOST.as_nanos() as u64;
+        while let Some(&(_, left)) = self.under_way.front().filter(|(at, _)| now - at > too_long) {
+            lost += left;
+            self.under_way.pop_front();
+        }
+        lost
+    }
+}
+
+fn nanos(start: Instant) -> u64 {
+    start.elapsed().as_nanos() as u64
 }
 
 /// So many flows with so many datagrams under way each, until the meter's time is over.
@@ -71,25 +93,18 @@ pub fn load(
     for index in 0..flows {
         let mut socket = flow(target, index)?;
         poll.registry().register(&mut socket, Token(index), Interest::READABLE)?;
-        let mut flow = Flow { socket, under_way: 0, heard: start };
-        flow.fill(&mut batch, window, start);
-        all.push(flow);
+        all.push(Flow { socket, under_way: VecDeque::new() });
     }
-    loop {
-        let now = Instant::now();
-        if meter.is_over(now) {
-            return Ok(meter.outcome());
-        }
-        for flow in all.iter_mut().filter(|flow| now.saturating_duration_since(flow.heard) > LOST) {
-            meter.failed(flow.under_way as u64);
-            (flow.under_way, flow.heard) = (0, now);
-            flow.fill(&mut batch, window, start);
+    while !meter.is_over(Instant::now()) {
+        for flow in &mut all {
+            let now = nanos(start);
+            meter.failed(flow.lost(now) as u64);
+            flow.fill(&mut batch, window, now);
         }
         poll.poll(&mut events, Some(LOST / 10))?;
         for event in &events {
-            let flow = &mut all[event.token().0];
-            flow.read(&mut batch, start, &mut meter);
-            flow.fill(&mut batch, window, start);
+            all[event.token().0].read(&mut batch, start, &mut meter);
         }
     }
+    Ok(meter.outcome())
 }
