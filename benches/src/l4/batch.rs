@@ -42,7 +42,8 @@ impl Default for Batch {
 impl Batch {
     /// Reads what is there, at most [`BATCH`].
     pub fn read(&mut self, socket: &impl AsRawFd) -> io::Result<usize> {
-        (self.lengths.clear(), self.addresses.clear());
+        self.lengths.clear();
+        self.addresses.clear();
         let mut rooms: Vec<_> =
             self.buffer.chunks_exact_mut(ROOM).map(|room| [IoSliceMut::new(room)]).collect();
         let read = recvmmsg(
