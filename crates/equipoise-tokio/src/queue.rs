@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -43,7 +44,9 @@ use tokio::time::{Instant, timeout_at};
 /// Where nobody waits, a lock that nobody holds for long. To enter and to leave: O(log n) of those that
 /// wait.
 pub struct WaitQueue {
-    config: QueueConfig,
+    max: AtomicUsize,
+    /// In nanoseconds.
+    wait: AtomicU64,
     waiting: Mutex<Waiting>,
 }
 
@@ -80,7 +83,22 @@ pub struct Turn<'a> {
 struct Waiting {
     /// The next one's ticket.
     next: u64,
-    tickets: BTreeMap<u64, Arc<Notify>>,
+    tickets: BTreeMap<u64, Called>,
+}
+
+/// One who waits.
+#[derive(Default)]
+struct Called {
+    called: Arc<Notify>,
+    /// The word that there is for it, each by the number of the ticket that had it first.
+    words: Vec<u64>,
+}
+
+impl Called {
+    fn tell(&mut self, origin: u64) {
+        self.words.push(origin);
+        self.called.notify_one();
+    }
 }
 
 /// A place in the queue.
@@ -89,14 +107,30 @@ struct Ticket<'a> {
     queue: &'a WaitQueue,
     number: u64,
     called: Arc<Notify>,
-    /// It has heard of a place, and has not passed that on.
-    has_word: bool,
+    /// The word that it looks for a place upon.
+    words: Vec<u64>,
 }
 
 impl WaitQueue {
     /// An empty queue.
     pub fn new(config: QueueConfig) -> Self {
-        Self { config, waiting: Mutex::default() }
+        let queue =
+            Self { max: AtomicUsize::new(0), wait: AtomicU64::new(0), waiting: Mutex::default() };
+        queue.set_config(config);
+        queue
+    }
+
+    /// From now on as many may wait, and who begins to wait does so for as long. Who waits stays.
+    pub fn set_config(&self, QueueConfig { max, wait }: QueueConfig) {
+        self.max.store(max, Relaxed);
+        // Five hundred years will do.
+        self.wait.store(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// How many may wait, and for how long.
+    pub fn config(&self) -> QueueConfig {
+        let wait = Duration::from_nanos(self.wait.load(Relaxed));
+        QueueConfig { max: self.max.load(Relaxed), wait }
     }
 
     /// Begins a request. Who `may_overtake` tries at once, though others wait: that is for queues whose
@@ -107,14 +141,18 @@ impl WaitQueue {
 
     /// Says that a place may be free: a request has ended.
     pub fn wake(&self) {
-        if let Some((_, first)) = self.waiting.lock().tickets.first_key_value() {
-            first.notify_one();
+        let mut waiting = self.waiting.lock();
+        // The first one that does not know of another place yet.
+        let free = waiting.tickets.iter().find(|(_, called)| called.words.is_empty());
+        let first = free.or_else(|| waiting.tickets.first_key_value()).map(|(number, _)| *number);
+        if let Some(number) = first {
+            waiting.tickets.entry(number).or_default().tell(number);
         }
     }
 
     /// Says that much may be free: a backend has come up.
     pub fn wake_all(&self) {
-        self.waiting.lock().tickets.values().for_each(|ticket| ticket.notify_one());
+        self.waiting.lock().tickets.values().for_each(|ticket| ticket.called.notify_one());
     }
 
     /// How many wait.
@@ -138,13 +176,14 @@ impl WaitQueue {
     }
 
     fn add(&self, waiting: &mut Waiting) -> Option<Ticket<'_>> {
-        if waiting.tickets.len() >= self.config.max {
+        if waiting.tickets.len() >= self.max.load(Relaxed) {
             return None;
         }
-        let (number, called) = (waiting.next, Arc::new(Notify::new()));
+        let (number, ticket) = (waiting.next, Called::default());
+        let called = Arc::clone(&ticket.called);
         waiting.next += 1;
-        waiting.tickets.insert(number, Arc::clone(&called));
-        Some(Ticket { queue: self, number, called, has_word: false })
+        waiting.tickets.insert(number, ticket);
+        Some(Ticket { queue: self, number, called, words: Vec::new() })
     }
 }
 
@@ -167,29 +206,51 @@ impl Turn<'_> {
         }
         let Some(ticket) = &mut self.ticket else { return Ok(()) };
         ticket.pass_on();
-        let deadline =
-            *self.deadline.get_or_insert_with(|| Instant::now() + self.queue.config.wait);
+        let deadline = *self.deadline.get_or_insert_with(|| deadline(self.queue.config().wait));
         let called = timeout_at(deadline, ticket.called.notified()).await;
         called.map_err(|_| WaitError::TimedOut)?;
-        ticket.has_word = true;
+        ticket.hear();
         Ok(())
     }
 
     /// It has found a place.
     pub fn taken(mut self) {
         if let Some(ticket) = &mut self.ticket {
-            ticket.has_word = false;
+            // One place is one word.
+            ticket.words.pop();
         }
     }
 }
 
+/// As far as a clock counts.
+fn deadline(wait: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or(now + Duration::from_secs(u32::MAX.into()))
+}
+
 impl Ticket<'_> {
-    /// Tells the next one what this one could not use.
+    /// Takes the word that there is for it.
+    fn hear(&mut self) {
+        if let Some(called) = self.queue.waiting.lock().tickets.get_mut(&self.number) {
+            self.words.append(&mut called.words);
+        }
+    }
+
+    /// Tells the next one what this one could not use, unless all have heard of it.
     fn pass_on(&mut self) {
-        if std::mem::take(&mut self.has_word) {
-            let waiting = self.queue.waiting.lock();
-            if let Some((_, next)) = waiting.tickets.range(self.number + 1..).next() {
-                next.notify_one();
+        if !self.words.is_empty() {
+            self.tell_the_next(&mut self.queue.waiting.lock());
+        }
+    }
+
+    fn tell_the_next(&mut self, waiting: &mut Waiting) {
+        let behind = waiting.tickets.range(self.number + 1..).next();
+        let next = behind.or_else(|| waiting.tickets.first_key_value()).map(|(number, _)| *number);
+        for origin in self.words.drain(..) {
+            // Word goes round, from the ticket that had it first.
+            let heard_by = |number: u64| (number < origin, number);
+            if let Some(next) = next.filter(|next| heard_by(*next) > heard_by(self.number)) {
+                waiting.tickets.entry(next).or_default().tell(origin);
             }
         }
     }
@@ -198,20 +259,18 @@ impl Ticket<'_> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         // Word may have come just when its time was up, or when its client left.
-        let heard = self.has_word || {
-            let mut called = std::pin::pin!(self.called.notified());
-            called.as_mut().enable()
-        };
-        self.has_word = heard;
-        self.pass_on();
-        self.queue.waiting.lock().tickets.remove(&self.number);
+        let mut waiting = self.queue.waiting.lock();
+        if let Some(mut called) = waiting.tickets.remove(&self.number) {
+            self.words.append(&mut called.words);
+        }
+        self.tell_the_next(&mut waiting);
     }
 }
 
 impl fmt::Debug for WaitQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, .. } = self;
-        f.debug_struct("WaitQueue").field("config", config).field("len", &self.len()).finish()
+        let config = self.config();
+        f.debug_struct("WaitQueue").field("config", &config).field("len", &self.len()).finish()
     }
 }
 
@@ -353,5 +412,24 @@ mod tests {
         for client in clients {
             assert!(client.await.unwrap().is_ok());
         }
+    }
+
+    /// Two places come free while the first in the queue is just looking: the second one is for who comes next.
+    #[tokio::test(start_paused = true)]
+    async fn word_of_two_places_is_word_for_two() {
+        let bench = Bench::new(10);
+        let mut first = bench.queue.turn(false);
+        first.next().await.unwrap();
+        // It has found none: it is in the queue, and looks once more.
+        first.next().await.unwrap();
+        let second = bench.client(2, 0).await;
+        assert_eq!(bench.queue.len(), 2);
+        bench.free(0).await;
+        bench.free(0).await;
+        first.next().await.unwrap();
+        assert!(bench.free[0].fetch_update(SeqCst, SeqCst, |free| free.checked_sub(1)).is_ok());
+        first.taken();
+        // A place is free, and nobody else is before it.
+        assert_eq!(second.await.unwrap(), Ok(2));
     }
 }

@@ -146,10 +146,9 @@ struct LimitSection {
 
 impl LimitSection {
     /// How connections of a pool wait while all of its backends are full.
-    fn queue(&self) -> Result<Option<QueueConfig>, StartError> {
+    fn queue(&self) -> Result<QueueConfig, StartError> {
         let wait = millis("limits.queue_ms", self.queue_ms, Duration::from_secs(1))?;
-        let max = self.queue.unwrap_or(0);
-        Ok((max > 0).then_some(QueueConfig { max, wait }))
+        Ok(QueueConfig { max: self.queue.unwrap_or(0), wait })
     }
 }
 

@@ -27,7 +27,7 @@ pub trait Connections: Clone + Send + Sync + 'static {
 pub(crate) struct HealthLog {
     pub(crate) pool: String,
     /// Of requests that wait for a backend that is not full.
-    pub(crate) queue: Option<Arc<WaitQueue>>,
+    pub(crate) queue: Arc<WaitQueue>,
     /// When connections are closed.
     pub(crate) close: Close,
 }
@@ -44,9 +44,7 @@ impl<B: Connections> Observer<B> for HealthLog {
     }
 
     fn on_event(&self, name: Option<&str>, event: &Event) {
-        if let Some(queue) = &self.queue {
-            queue.wake_all();
-        }
+        self.queue.wake_all();
         let (pool, name) = (&self.pool, name.unwrap_or("-"));
         match event {
             Event::Removed { in_flight, .. } => log::line(format_args!(

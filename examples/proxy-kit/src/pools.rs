@@ -50,7 +50,7 @@ pub struct NamedPool<B> {
     settings: PoolSettings,
     retries: Mutex<RetryBudget>,
     breaker: Option<Arc<Breaker>>,
-    queue: Option<Arc<WaitQueue>>,
+    queue: Arc<WaitQueue>,
     /// What keeps it healthy, as long as it is used: a request that is under way uses it.
     tasks: Mutex<JoinSet<()>>,
     /// Whether another one has its place.
@@ -114,9 +114,9 @@ impl<B: Connections> NamedPool<B> {
             (Some(key), _) => Some(key.start()?),
         };
         let health = settings.health();
-        let queue = settings.queue().map(|config| Arc::new(WaitQueue::new(config)));
+        let queue = Arc::new(WaitQueue::new(settings.queue()));
         let log = HealthLog {
-            queue: queue.clone(),
+            queue: Arc::clone(&queue),
             pool: settings.name().to_owned(),
             close: health.close.clone(),
         };
@@ -216,14 +216,13 @@ impl<B: Connections> NamedPool<B> {
     pub fn turns(&self) -> Turns<'_> {
         // All take any backend, or each may want its own.
         let may_overtake = self.key.is_some() || self.sticky.is_some();
-        Turns(self.queue.as_deref().map(|queue| queue.turn(may_overtake)))
+        let may_wait = self.queue.config().max > 0;
+        Turns(may_wait.then(|| self.queue.turn(may_overtake)))
     }
 
     /// A request has given its place back.
     pub fn freed(&self) {
-        if let Some(queue) = &self.queue {
-            queue.wake();
-        }
+        self.queue.wake();
     }
 
     /// Takes a place at the circuit breaker, if there is one.

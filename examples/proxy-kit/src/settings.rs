@@ -44,6 +44,9 @@ pub struct PoolSection {
     pub send_proxy: Option<SendProxy>,
 }
 
+/// Nobody waits while all backends are full.
+const NO_QUEUE: QueueConfig = QueueConfig { max: 0, wait: Duration::ZERO };
+
 /// A pool with a good name, and at least one backend, all of them different, or a place to find
 /// them.
 #[derive(Clone, Debug)]
@@ -56,7 +59,7 @@ pub struct PoolSettings {
     discovery: Option<Discovery>,
     health: HealthSettings,
     sticky: Option<StickySettings>,
-    queue: Option<QueueConfig>,
+    queue: QueueConfig,
     send_proxy: Option<SendProxy>,
     written: Section,
 }
@@ -150,7 +153,7 @@ impl PoolSettings {
             discovery: None,
             health: HealthSettings::default(),
             sticky: None,
-            queue: None,
+            queue: NO_QUEUE,
             send_proxy: None,
             written: Section::default(),
         }
@@ -240,7 +243,6 @@ impl PoolSettings {
         let is_made_for_backends = self.policy.key_rule().is_some();
         self.name == other.name
             && self.written == other.written
-            && self.queue == other.queue
             && (!is_made_for_backends || self.backends == other.backends)
     }
 
@@ -250,12 +252,12 @@ impl PoolSettings {
     }
 
     /// Lets requests wait while all backends are full.
-    pub const fn set_queue(&mut self, queue: Option<QueueConfig>) {
+    pub const fn set_queue(&mut self, queue: QueueConfig) {
         self.queue = queue;
     }
 
     /// How requests wait while all backends are full, if they do.
-    pub const fn queue(&self) -> Option<QueueConfig> {
+    pub const fn queue(&self) -> QueueConfig {
         self.queue
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Release;
 
 use equipoise_tokio::control::Managed;
+use equipoise_tokio::queue::QueueConfig;
 
 use super::{NamedPool, all_managed, policy};
 use crate::StartError;
@@ -20,6 +21,8 @@ pub struct Renewal<B> {
     made: Vec<Arc<NamedPool<B>>>,
     changes: Changes,
     updates: Vec<Update<B>>,
+    /// Pools that stay, and how requests wait for them from now on.
+    queues: Vec<(Arc<NamedPool<B>>, QueueConfig)>,
     replaced: Vec<Replaced<B>>,
 }
 
@@ -75,6 +78,7 @@ impl<B: Connections> Renewal<B> {
             made: Vec::new(),
             changes: Changes::default(),
             updates: Vec::new(),
+            queues: Vec::new(),
             replaced: Vec::new(),
         };
         for settings in settings {
@@ -119,6 +123,7 @@ impl<B: Connections> Renewal<B> {
             let backends = all_managed(settings, make).await?;
             self.updates.push(Update { pool: Arc::clone(old), backends });
         }
+        self.queues.push((Arc::clone(old), settings.queue()));
         self.changes.kept += 1;
         self.pools.push(Arc::clone(old));
         Ok(())
@@ -137,6 +142,9 @@ impl<B: Connections> Renewal<B> {
         for Update { pool, backends } in self.updates {
             // Settings have no backend twice.
             let _ = pool.control.update(backends);
+        }
+        for (pool, config) in self.queues {
+            pool.queue.set_config(config);
         }
         (self.pools, self.changes, Retiring(self.replaced))
     }
