@@ -63,6 +63,19 @@ impl Socket {
         }
     }
 
+    /// Waits until the connection is known to be broken: reset, by TCP. Nothing is read, and an end of what
+    /// the peer has to say is no break. For ever where the system does not tell (others than Linux).
+    pub async fn broken(&self) {
+        #[cfg(target_os = "linux")]
+        let ready = either!(self, stream => stream.ready(tokio::io::Interest::ERROR).await);
+        // The runtime is being shut down.
+        #[cfg(target_os = "linux")]
+        if ready.is_ok() {
+            return;
+        }
+        std::future::pending().await
+    }
+
     /// Has a TCP connection reset when it is closed. A Unix socket has no way to say so.
     pub fn set_zero_linger(&self) {
         match self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use equipoise_core::{BackendId, Clock, Failure, HashKey, Outcome};
 use equipoise_hash::key::KeyKind;
-use equipoise_pool::{Lease, Request};
+use equipoise_pool::Request;
 use equipoise_tokio::relay::{ByCopy, End, Relay};
 use equipoise_tokio::socket::Socket;
 use proxy_kit::clock::Monotonic;
@@ -23,7 +23,11 @@ use crate::config::Serving;
 use crate::connection_log::ConnectionLog;
 use crate::front::{ClientStream, Opened};
 use crate::seen::Seen;
+use crate::taken::Taken;
 use crate::target::Target;
+
+/// How many backends are tried for a client at most, one after the other. Where so many are dead one finds them out.
+const MAX_TRIES: usize = 32;
 
 /// What the connections of a pool share.
 #[derive(Debug)]
@@ -60,10 +64,18 @@ impl Service {
         let mut session =
             self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(who.address.ip())));
         let speaks = !first.bytes.is_empty();
-        let reached = Box::pin(self.reach(key, session.as_mut(), &preamble, speaks, log)).await;
-        let taken_by = reached.as_ref().ok().map(|(lease, _)| lease.id());
+        let reached = Box::pin(async {
+            tokio::select! {
+                biased;
+                reached = self.reach(key, session.as_mut(), &preamble, speaks, log) => reached,
+                // Who has gone is not to wait for a backend, before others who have not.
+                () = stream.broken() => Err(End::BrokenByClient.name().to_owned()),
+            }
+        });
+        let reached = reached.await;
+        let taken_by = reached.as_ref().ok().map(|(taken, _)| taken.id());
         log.pin = session.as_ref().and_then(|session| session.settle(taken_by));
-        let (lease, backend) = match reached {
+        let (taken, backend) = match reached {
             Ok(reached) => reached,
             Err(why) if self.pool.has_retired() => {
                 return Some((Opened { stream, who, first }, why));
@@ -76,8 +88,10 @@ impl Service {
         };
         // That and how soon it could be reached says something about the backend; how long the client
         // then stays, and who breaks off, does not, and would be known too late.
-        lease.sample(self.clock.now(), Outcome::Success);
-        let gone = lease.gone();
+        taken.sample(self.clock.now(), Outcome::Success);
+        // The same holds for the pool: a trial of its circuit breaker is not to last as long as a client.
+        place.end(Outcome::Success);
+        let gone = taken.gone();
         let (bytes, first) = (&log.bytes, first.bytes);
         let end = match stream {
             ClientStream::Plain(client) => {
@@ -87,9 +101,7 @@ impl Service {
                 Box::pin(self.relay.run(ended_here(*client), first, backend, bytes, gone)).await
             }
         };
-        drop(lease);
-        self.pool.freed();
-        place.end(Outcome::Success);
+        drop(taken);
         match end {
             End::Closed => log.ended(end.name()),
             _ => log.failed(end.name()),
@@ -115,7 +127,8 @@ impl Service {
     }
 
     /// Connects to a backend, and to the next one if it can't be reached. Nothing of the client's
-    /// has been sent yet, so any of them will do.
+    /// has been sent yet, so any of them will do, and nothing is asked of one twice: so no budget limits
+    /// it, as one limits what is tried again.
     async fn reach(
         &self,
         key: Option<HashKey>,
@@ -123,27 +136,23 @@ impl Service {
         preamble: &[u8],
         speaks: bool,
         log: &mut ConnectionLog,
-    ) -> Result<(Lease<Target>, Socket), String> {
+    ) -> Result<(Taken, Socket), String> {
         let mut tried = Vec::new();
-        self.pool.count_request();
         loop {
-            if !tried.is_empty() && !self.pool.may_retry() {
-                return Err(
-                    "the backend failed, and too many connections are being tried again".into()
-                );
-            }
-            let lease = self.pick(key, session.as_deref_mut(), &tried).await?;
-            log.attempt(lease.backend.address());
-            match self.connect(&lease.backend, preamble, speaks).await {
-                Ok(stream) => return Ok((lease, stream)),
+            let taken = self.pick(key, session.as_deref_mut(), &tried).await?;
+            log.attempt(taken.backend.address());
+            match self.connect(&taken.backend, preamble, speaks).await {
+                Ok(stream) => return Ok((taken, stream)),
                 // Dropped without an opinion on the backend.
                 Err(error) if is_local(&error) => {
                     return Err(format!("this proxy can't connect: {error}"));
                 }
-                Err(_) => {
-                    tried.push(lease.id());
-                    lease.finish(self.clock.now(), Outcome::Failure(Failure::Connect));
-                    self.pool.freed();
+                Err(error) => {
+                    tried.push(taken.id());
+                    taken.finish(self.clock.now(), Outcome::Failure(Failure::Connect));
+                    if tried.len() == MAX_TRIES {
+                        return Err(format!("{MAX_TRIES} backends can't be reached; {error}"));
+                    }
                 }
             }
         }
@@ -174,7 +183,7 @@ impl Service {
         key: Option<HashKey>,
         mut session: Option<&mut Session<'_>>,
         tried: &[BackendId],
-    ) -> Result<Lease<Target>, String> {
+    ) -> Result<Taken, String> {
         let mut turns = self.pool.turns();
         loop {
             turns.next().await.map_err(|error| error.to_string())?;
@@ -189,7 +198,7 @@ impl Service {
             match picked {
                 Ok(lease) => {
                     turns.taken();
-                    return Ok(lease);
+                    return Ok(Taken::new(lease, &self.pool));
                 }
                 Err(error) if turns.may_wait(&error) => {}
                 Err(error) => return Err(error.to_string()),

@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use arc_swap::ArcSwap;
 use equipoise_core::{BackendId, Clock, Failure, Outcome};
-use equipoise_pool::Lease;
 use equipoise_tokio::socket::StreamAddr;
 use equipoise_tokio::udp::{Counters, End, Held, Listener, Serve, Traffic};
+use parking_lot::Mutex;
 use proxy_kit::connect::is_local;
 use proxy_kit::listen::Inherited;
 use proxy_kit::pools::Place;
@@ -23,6 +23,7 @@ use crate::connection::Service;
 use crate::connection_log::ConnectionLog;
 use crate::seen::Seen;
 use crate::shown::{Shown, ShownListener};
+use crate::taken::Taken;
 use crate::target::Target;
 use crate::udp_full;
 use crate::udp_listener::UdpListener;
@@ -181,9 +182,9 @@ pub(crate) struct Clients(ArcSwap<Service>, Guard);
 /// A client's session.
 #[derive(Debug)]
 pub(crate) struct Session {
-    lease: Lease<Target>,
+    lease: Taken,
     service: Arc<Service>,
-    place: Place,
+    place: Mutex<Option<Place>>,
     log: ConnectionLog,
     /// Shutdown waits until its end is in the log.
     _guard: Guard,
@@ -202,7 +203,7 @@ impl Serve for Clients {
         let mut log = service.log(client.into());
         match reach(&service, client, local, avoid, &mut log).await {
             Ok((lease, place, socket)) => {
-                let _guard = self.1.clone();
+                let (_guard, place) = (self.1.clone(), Mutex::new(Some(place)));
                 Some((socket, Session { lease, service, place, log, _guard }))
             }
             Err(why) => {
@@ -219,17 +220,16 @@ async fn reach(
     local: SocketAddr,
     avoid: Option<BackendId>,
     log: &mut ConnectionLog,
-) -> Result<(Lease<Target>, Place, UdpSocket), String> {
+) -> Result<(Taken, Place, UdpSocket), String> {
     let seen = Seen { client: Some(client), local: Some(local), sni: None };
     let key = service.pool.key.as_ref().and_then(|key| key.of(&seen));
     let place = service.pool.admit()?;
     let sticky = service.pool.sticky.as_deref();
     let mut session = sticky.map(|s| s.pins.session(s.of_client(Some(client))));
     let (mut tried, mut asked_again) = (Vec::from_iter(avoid), false);
-    service.pool.count_request();
     loop {
         let picked = service.pick(key, session.as_mut(), &tried).await;
-        let taken_by = picked.as_ref().ok().map(Lease::id);
+        let taken_by = picked.as_ref().ok().map(Taken::id);
         let lease = match picked {
             Ok(lease) => lease,
             // There is nobody else: perhaps it is back.
@@ -255,7 +255,6 @@ async fn reach(
             Err(_) => {
                 tried.push(lease.id());
                 lease.finish(service.clock.now(), Outcome::Failure(Failure::Connect));
-                service.pool.freed();
             }
         }
     }
@@ -280,6 +279,10 @@ impl Held for Session {
 
     fn answered(&self) {
         self.lease.sample(self.service.clock.now(), Outcome::Success);
+        // A trial of the pool's circuit breaker is not to last as long as the client.
+        if let Some(place) = self.place.lock().take() {
+            place.end(Outcome::Success);
+        }
     }
 
     async fn gone(&self) {
@@ -297,8 +300,13 @@ impl Held for Session {
             End::Refused => lease.finish(service.clock.now(), outcome),
             _ => drop(lease),
         }
-        service.pool.freed();
-        place.end(outcome);
+        if let Some(place) = place.into_inner() {
+            match end {
+                End::Refused => place.end(outcome),
+                // Nobody has answered, and perhaps nobody was to: that says nothing of the pool.
+                _ => drop(place),
+            }
+        }
         log.bytes.from_client.store(traffic.sent_bytes.load(Relaxed), Relaxed);
         log.bytes.from_backend.store(traffic.received_bytes.load(Relaxed), Relaxed);
         log.datagrams = Some((traffic.sent.load(Relaxed), traffic.received.load(Relaxed)));

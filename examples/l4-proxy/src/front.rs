@@ -38,6 +38,14 @@ pub(crate) enum ClientStream {
 }
 
 impl ClientStream {
+    /// Waits until the client has gone, and has said so by a reset.
+    pub(crate) async fn broken(&self) {
+        match self {
+            Self::Plain(socket) => socket.broken().await,
+            Self::Tls(stream) => stream.get_ref().0.socket().broken().await,
+        }
+    }
+
     /// The protocol that was agreed upon, where TLS ends here. Where it passes through, the client has offered
     /// some, and the backend will choose.
     pub(crate) fn alpn(&self) -> Option<&[u8]> {

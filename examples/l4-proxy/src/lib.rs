@@ -14,6 +14,7 @@
 //! | `seen` | what a pool's key may be made from |
 //! | `first_bytes` | what a client says before it has a backend, when the key wants to know |
 //! | [`client_hello`] | whom the beginning of a TLS connection asks for |
+//! | `taken` | a connection's place at a backend |
 //! | `target` | a backend, and a way to reach its connections |
 //! | `connection_log` | one line per connection |
 
@@ -28,6 +29,7 @@ mod routes;
 mod seen;
 mod shown;
 mod start;
+mod taken;
 mod target;
 mod udp_full;
 mod udp_listener;

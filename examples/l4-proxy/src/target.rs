@@ -1,34 +1,52 @@
 //! What the proxy keeps about a backend.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 
 use equipoise_core::Reason;
 use proxy_kit::connect::Backend;
 use proxy_kit::observer::Connections;
 use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 
 /// A backend, and a way to reach its connections. Clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) backend: Backend,
-    gone: Arc<Notify>,
+    closings: Arc<Closings>,
+}
+
+#[derive(Debug, Default)]
+struct Closings {
+    count: AtomicU64,
+    told: Notify,
 }
 
 impl Target {
     pub(crate) fn new(backend: Backend) -> Self {
-        Self { backend, gone: Arc::new(Notify::new()) }
+        Self { backend, closings: Arc::default() }
     }
 
-    /// Waits until the backend may take nothing any more.
-    pub(crate) fn gone(&self) -> Notified<'_> {
-        self.gone.notified()
+    /// How often its connections have been closed.
+    pub(crate) fn closings(&self) -> u64 {
+        self.closings.count.load(Acquire)
+    }
+
+    /// Waits until they have been closed more often than that.
+    pub(crate) async fn closed(&self, before: u64) {
+        let mut told = pin!(self.closings.told.notified());
+        // Before looking: what comes meanwhile is not missed.
+        told.as_mut().enable();
+        if self.closings() == before {
+            told.await;
+        }
     }
 }
 
 impl Connections for Target {
     /// All of them: who connects anew gets a backend that lives.
     fn close(&self, _: Option<Reason>) {
-        self.gone.notify_waiters();
+        self.closings.count.fetch_add(1, Release);
+        self.closings.told.notify_waiters();
     }
 }

@@ -26,6 +26,27 @@ fn the_next_backend_is_tried_when_one_cant_be_reached() {
     proxy.logged(&[&alive.address, "attempts=3"]);
 }
 
+/// Many clients at a time, and most backends refuse them: nothing has been asked of anybody, so nothing limits
+/// how many go on to the next one.
+#[test]
+fn nobody_is_turned_away_while_one_of_many_lives() {
+    let alive = Backend::named("alive");
+    for policy in ["p2c", "round_robin", "random", "least_conn"] {
+        let mut backends: Vec<_> = (0..4).map(|_| proxy_lab::demo::own_address()).collect();
+        backends.push(alive.address.clone());
+        let proxy = Proxy::over(PROXY, &backends, &["--policy", policy]);
+        std::thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| {
+                    for _ in 0..10 {
+                        assert_eq!(get(proxy.address(), "/").text(), "alive", "{policy}");
+                    }
+                });
+            }
+        });
+    }
+}
+
 #[test]
 fn a_client_is_let_go_when_nobody_can_be_reached() {
     let proxy = Proxy::over(PROXY, &[free_address(), free_address()], &[]);

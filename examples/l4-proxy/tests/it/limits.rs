@@ -124,3 +124,46 @@ fn nobody_queues_for_longer_than_allowed() {
     drop(served);
     assert_eq!(open_and_ask(&proxy).reply().status, 200);
 }
+
+#[test]
+fn who_leaves_the_queue_gives_its_place_to_others() {
+    let backends = [Backend::named("a"), Backend::named("b")];
+    let (_file, proxy) = queued(&backends, "[limits]\nqueue = 2\nqueue_ms = 60000\n");
+    let mut served: Vec<_> = (0..2).map(|_| open_and_ask(&proxy)).collect();
+    served.iter_mut().for_each(|connection| assert_eq!(connection.reply().status, 200));
+    let gone: Vec<_> = (0..2)
+        .map(|_| {
+            let stream = std::net::TcpStream::connect(proxy.address()).unwrap();
+            socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+            stream
+        })
+        .collect();
+    // They are in the queue by now: the next one finds it full.
+    wait::pause(std::time::Duration::from_millis(200));
+    Connection::open(proxy.address()).until_closed();
+    proxy.logged(&["end=\"every backend is full, and so is the queue\""]);
+    drop(gone);
+    wait::until("both to be gone", || proxy.times_logged("end=\"broken by client\"") == 2);
+    let mut waiting = open_and_ask(&proxy);
+    drop(served);
+    assert_eq!(waiting.reply().status, 200);
+    assert_eq!(backends[0].accepted() + backends[1].accepted(), 3, "nobody came for who has gone");
+}
+
+#[test]
+fn other_limits_of_the_queue_leave_the_pool_as_it_is() {
+    let backends = [Backend::named("a"), Backend::named("b")];
+    let (file, proxy) = queued(&backends, "[limits]\nqueue = 1\nqueue_ms = 60000\n");
+    let mut served: Vec<_> = (0..2).map(|_| open_and_ask(&proxy)).collect();
+    served.iter_mut().for_each(|connection| assert_eq!(connection.reply().status, 200));
+    let config = std::fs::read_to_string(file.path()).unwrap();
+    file.rewrite(&config.replace("queue = 1", "queue = 2"));
+    proxy.signal("HUP");
+    proxy.logged(&["reloaded: pools kept 1, changed 0"]);
+    let mut waiting: Vec<_> = (0..2).map(|_| open_and_ask(&proxy)).collect();
+    // Each backend still has as many as it may.
+    wait::pause(std::time::Duration::from_millis(50));
+    assert_eq!(backends[0].accepted() + backends[1].accepted(), 2);
+    drop(served);
+    waiting.iter_mut().for_each(|connection| assert_eq!(connection.reply().status, 200));
+}

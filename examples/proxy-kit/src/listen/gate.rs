@@ -83,7 +83,7 @@ impl Gate {
 impl Drop for Entered {
     fn drop(&mut self) {
         let inside = self.0.inside.fetch_sub(1, SeqCst) - 1;
-        if inside <= self.0.most.load(SeqCst) / 2 {
+        if inside < self.0.most.load(SeqCst).div_ceil(2) {
             self.0.is_told.store(false, SeqCst);
         }
         // All: one that finds room need not have a client to take it.
