@@ -76,6 +76,11 @@ impl ConnectionLog {
         (self.end, self.is_well) = (how.into(), true);
     }
 
+    /// It is not to be written.
+    pub(crate) fn silence(&mut self) {
+        self.which = Logged::Off;
+    }
+
     /// Something went wrong.
     pub(crate) fn failed(&mut self, why: impl Into<Cow<'static, str>>) {
         (self.end, self.is_well) = (why.into(), false);

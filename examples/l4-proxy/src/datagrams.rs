@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use equipoise_core::{BackendId, Clock, Failure, Outcome};
+use equipoise_core::{BackendId, Clock, Failure, Instant, Outcome};
 use equipoise_tokio::socket::StreamAddr;
 use equipoise_tokio::udp::{Counters, End, Held, Listener, Serve, Traffic};
 use parking_lot::Mutex;
@@ -136,7 +137,8 @@ impl Datagrams {
         service: Arc<Service>,
         counters: Arc<Counters>,
     ) -> Result<Running, StartError> {
-        let clients = Arc::new(Clients(ArcSwap::new(service), self.guard.clone()));
+        let clients =
+            Arc::new(Clients(ArcSwap::new(service), self.guard.clone(), Mutex::default()));
         let (serve, at) = (Arc::clone(&clients), Arc::clone(&socket));
         let (address, most) = (address_of(&socket)?, written.config.max_sessions);
         let counted = Arc::clone(&counters);
@@ -177,7 +179,7 @@ fn address_of(socket: &UdpSocket) -> Result<SocketAddr, StartError> {
 
 /// Finds backends for the clients of a listener.
 #[derive(Debug)]
-pub(crate) struct Clients(ArcSwap<Service>, Guard);
+pub(crate) struct Clients(ArcSwap<Service>, Guard, Mutex<Unserved>);
 
 /// A client's session.
 #[derive(Debug)]
@@ -207,10 +209,34 @@ impl Serve for Clients {
                 Some((socket, Session { lease, service, place, log, _guard }))
             }
             Err(why) => {
-                log.failed(why);
+                match self.2.lock().note(service.clock.now()) {
+                    Some(0) => log.failed(why),
+                    Some(more) => log.failed(format!("{why}; and {more} more since the last line")),
+                    None => log.silence(),
+                }
                 None
             }
         }
+    }
+}
+
+/// Clients that got no backend. Each datagram of theirs would be a line of the log: one a second will do.
+#[derive(Debug, Default)]
+struct Unserved {
+    told: Option<Instant>,
+    /// How many there were since.
+    more: u64,
+}
+
+impl Unserved {
+    /// How many were left out before this one, if it is to have a line.
+    fn note(&mut self, now: Instant) -> Option<u64> {
+        if self.told.is_some_and(|told| now.since(told) < Duration::from_secs(1)) {
+            self.more += 1;
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.more))
     }
 }
 

@@ -96,9 +96,10 @@ fn most(
 ) -> Option<usize> {
     let sessions = udp.iter().map(|listener| listener.config.max_sessions).sum();
     let Some(descriptors) = descriptors else { return configured };
-    let most = configured.unwrap_or_else(|| descriptors::connections(descriptors, sessions));
-    descriptors::warn_of_too_few(NAME, descriptors, most, sessions);
-    Some(most)
+    if let Some(most) = configured {
+        descriptors::warn_of_too_few(NAME, descriptors, most, sessions);
+    }
+    configured.or_else(|| Some(descriptors::connections(descriptors, sessions)))
 }
 
 /// A proxy at work.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 
+use equipoise_hash::key::KeyKind;
 use equipoise_tokio::udp::UdpConfig;
 use proxy_kit::StartError;
 use proxy_kit::settings::{PoolSettings, listen_addresses, millis, pool_index};
@@ -42,6 +43,18 @@ impl UdpListener {
             if let Some(unix) = pools[pool].backends().iter().find(|it| it.address.unix().is_some())
             {
                 let wrong = format!("backend `{}` of the pool takes no datagrams", unix.address);
+                return Err(StartError::new(format!("{at}.pool"), wrong));
+            }
+            // What could not be so is not let pass without a word.
+            let unfit = if pools[pool].send_proxy().is_some() {
+                Some("`send_proxy`, which datagrams can't carry")
+            } else if pools[pool].key().is_some_and(|key| key.looks_at(KeyKind::Sni)) {
+                Some("a key of `sni`, which datagrams don't have")
+            } else {
+                None
+            };
+            if let Some(unfit) = unfit {
+                let wrong = format!("the pool has {unfit}; give `[[udp]]` another one");
                 return Err(StartError::new(format!("{at}.pool"), wrong));
             }
             let config = UdpConfig {

@@ -160,6 +160,11 @@ impl Written<'_> {
 }
 
 impl KeySettings {
+    /// Whether a part of the key is of this kind.
+    pub fn looks_at(&self, kind: KeyKind) -> bool {
+        self.spec.looks_at(kind)
+    }
+
     /// The key at work. Draws a secret if there is none.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub struct UdpConfig {
     /// Each has a file descriptor. When it is reached, datagrams of new clients are dropped; no session
     /// that lives makes way.
     pub max_sessions: usize,
-    /// A session ends after so many answers, as nginx's `proxy_responses`: 1 suits DNS. `None`, the
+    /// A session ends when each of the client's datagrams has so many answers, as with nginx's `proxy_responses`: 1 suits DNS. `None`, the
     /// default, ends none for that.
     pub responses: Option<NonZeroU32>,
 }

@@ -261,7 +261,13 @@ impl<S: Serve> Task<S> {
                         return Poll::Ready(End::Stopped);
                     }
                     match self.pass_answers(socket, &mut reader, &held, &mut answers) {
-                        Ok(true) => return Poll::Ready(End::Answered),
+                        Ok(true) => {
+                            // From here on nobody asks more of it. Who has meanwhile gets the answer.
+                            shared.forget(self.flow, session);
+                            if answers >= self.wanted() {
+                                return Poll::Ready(End::Answered);
+                            }
+                        }
                         Ok(false) => {}
                         Err(error) if is_refusal(&error) => return Poll::Ready(End::Refused),
                         // Nothing that says that the socket is of no use any more.
@@ -314,6 +320,13 @@ impl<S: Serve> Task<S> {
         self.shared.since + last + self.shared.config.idle
     }
 
+    /// How many answers are waited for.
+    fn wanted(&self) -> u64 {
+        let questions = self.session.traffic.sent.load(Relaxed);
+        let responses = self.shared.config.responses;
+        responses.map_or(u64::MAX, |each| questions.saturating_mul(each.get().into()))
+    }
+
     /// Passes answers on. Says whether there were as many as were waited for.
     fn pass_answers(
         &self,
@@ -332,10 +345,10 @@ impl<S: Serve> Task<S> {
             if *answers == 0 {
                 held.answered();
             }
-            let most = shared.config.responses.map_or(u64::MAX, |most| most.get().into());
+            let most = self.wanted();
             let datagrams = batch.datagrams(0..count);
             let count = datagrams.len();
-            let wanted = count.min(usize::try_from(most - *answers).unwrap_or(count));
+            let wanted = count.min(usize::try_from(most.saturating_sub(*answers)).unwrap_or(count));
             *answers += wanted as u64;
             let sent = session.to_client.send(&shared.socket, &datagrams[..wanted]);
             session.traffic.received.fetch_add(sent.count as u64, Relaxed);

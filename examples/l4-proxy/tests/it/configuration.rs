@@ -39,12 +39,12 @@ fn bad_files_are_refused() {
         (format!("{listener}[pools.a]\n"), vec!["pools.a.backends", "no backends"]),
         (format!("{listener}{pool}[[routes]]\n"), vec!["`routes`", "`listeners`"]),
         (
-            format!("{listener}{pool}[timeouts]\nshutdown_ms = 3600001\n"),
-            vec!["timeouts.shutdown_ms", "1 to 3600000"],
+            format!("{listener}{pool}[timeouts]\nshutdown_ms = 604800001\n"),
+            vec!["timeouts.shutdown_ms", "1 to 604800000"],
         ),
         (
             format!("{listener}{pool}[timeouts]\nfirst_bytes_ms = 0\n"),
-            vec!["timeouts.first_bytes_ms", "1 to 3600000"],
+            vec!["timeouts.first_bytes_ms", "1 to 604800000"],
         ),
         (
             format!("{listener}{pool}key = \"sni\"\n"),

@@ -205,6 +205,27 @@ fn on_all_addresses_an_answer_comes_from_the_one_that_was_asked() {
 }
 
 #[test]
+fn a_flood_that_nobody_serves_is_a_line_a_second() {
+    let echo = Echo::new("a");
+    let config = format!(
+        "[[udp]]\naddress = \"127.0.0.1:0\"\npool = \"a\"\n[pools.a]\nbackends = [\"{},max=1\"]\n",
+        echo.address
+    );
+    let proxy = Proxy::configured(PROXY, 0, ConfigFile::new(SCRATCH, "udp-flood", &config));
+    let line = proxy.logged(&["serving udp "]);
+    let address: SocketAddr = line.rsplit_once(' ').unwrap().1.parse().unwrap();
+    let served = Client::new(address);
+    assert_eq!(served.ask(b"1"), "a");
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_millis(1500) {
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.send_to(b"1", address).unwrap();
+    }
+    proxy.logged(&["end=\"", " more since the last line\""]);
+    assert!(proxy.times_logged(" pool=a backend=- ") <= 3, "{:#?}", proxy.output());
+}
+
+#[test]
 fn settings_that_are_wrong_are_named() {
     let pool = "[pools.a]\nbackends = [\"127.0.0.1:1\"]\n";
     for (udp, named) in [
@@ -217,6 +238,14 @@ fn settings_that_are_wrong_are_named() {
         ("address = \"127.0.0.1:0\"\npool = \"a\"\nresponses = 0", "responses = 0"),
     ] {
         let file = ConfigFile::new(SCRATCH, "udp-wrong", &format!("[[udp]]\n{udp}\n{pool}"));
+        assert_refused(PROXY, &["--config", file.path()], &[named]);
+    }
+    for (unfit, named) in [
+        ("send_proxy = \"v2\"", "udp[0].pool: the pool has `send_proxy`"),
+        ("policy = \"maglev\"\nkey = \"sni\"", "udp[0].pool: the pool has a key of `sni`"),
+    ] {
+        let udp = "[[udp]]\naddress = \"127.0.0.1:0\"\npool = \"a\"";
+        let file = ConfigFile::new(SCRATCH, "udp-wrong", &format!("{udp}\n{pool}\n{unfit}\n"));
         assert_refused(PROXY, &["--config", file.path()], &[named]);
     }
 }

@@ -99,7 +99,9 @@ fn a_backend_that_nobody_listens_at_is_passed_over() {
     dead.close();
     let (gone, path) = (Path::new(), Path::new());
     let (dead, gone) = (dead.written(), gone.written());
-    let backends = [&*dead, &*gone, &*alive.address];
+    // A backup is asked after the others: it takes three attempts.
+    let backup = format!("{},backup", alive.address);
+    let backends = [&*dead, &*gone, &*backup];
     let proxy = start(&config(&path.written(), "", &backends, "", ""));
     for _ in 0..6 {
         assert_eq!(path.get(), "alive");

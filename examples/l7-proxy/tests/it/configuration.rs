@@ -84,7 +84,7 @@ fn bad_files_are_refused() {
         (after("secret = \"\""), vec!["pools.a.secret", "`round_robin` picks without a key"]),
         (after("key = \"user\""), vec![":5:7", "unknown part `user`", "client, header, cookie"]),
         (after("[pool.b]"), vec!["`pool`", "`pools`"]),
-        (after("[timeouts]\nconnect_ms = 0"), vec!["timeouts.connect_ms", "1 to 3600000"]),
+        (after("[timeouts]\nconnect_ms = 0"), vec!["timeouts.connect_ms", "1 to 604800000"]),
         (after("[timeouts]\nconnect_ms = \"2s\""), vec!["connect_ms", "2s"]),
         (after("[timeouts]\nread_ms = 1"), vec!["`read_ms`", "`connect_ms`"]),
         (two_pools, vec!["routes", "several pools"]),
