@@ -73,7 +73,7 @@ impl Socket {
         if ready.is_ok() {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Has a TCP connection reset when it is closed. A Unix socket has no way to say so.

@@ -91,17 +91,10 @@ pub(crate) fn load(
 }
 
 impl Serve for Front {
-    fn serve(
-        front: Arc<ArcSwap<Self>>,
-        client: Socket,
-        from: Peer,
-        guard: Guard,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        async move {
-            serve(&front, client, from).await;
-            // Shutdown waits for it.
-            drop(guard);
-        }
+    async fn serve(front: Arc<ArcSwap<Self>>, client: Socket, from: Peer, guard: Guard) {
+        serve(&front, client, from).await;
+        // Shutdown waits for it.
+        drop(guard);
     }
 }
 

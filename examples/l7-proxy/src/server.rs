@@ -24,17 +24,10 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 impl Serve for Proxy {
-    fn serve(
-        proxy: Arc<ArcSwap<Self>>,
-        stream: Socket,
-        client: Peer,
-        guard: Guard,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        async move {
-            // It listens at IP addresses alone.
-            if let Peer::Ip(client) = client {
-                serve(proxy, stream, client, guard).await;
-            }
+    async fn serve(proxy: Arc<ArcSwap<Self>>, stream: Socket, client: Peer, guard: Guard) {
+        // It listens at IP addresses alone.
+        if let Peer::Ip(client) = client {
+            serve(proxy, stream, client, guard).await;
         }
     }
 }
