@@ -59,6 +59,8 @@ pub struct Permit {
     /// In which period of the breaker it was given.
     period: u64,
     is_trial: bool,
+    /// Whether it is known how the request went.
+    has_said: bool,
 }
 
 impl Permit {
@@ -158,7 +160,7 @@ impl CircuitBreaker {
         };
         self.is_trying |= is_trial;
         self.in_flight = self.in_flight.saturating_add(1);
-        Ok(Permit { period: self.period, is_trial })
+        Ok(Permit { period: self.period, is_trial, has_said: false })
     }
 
     /// Gives a place back and hears how the request ended; `None` if it was given up. Returns the
@@ -172,12 +174,41 @@ impl CircuitBreaker {
         outcome: Option<Outcome>,
         rng: &mut Rng,
     ) -> Option<BreakerState> {
-        let Permit { period, is_trial } = permit;
         self.in_flight = self.in_flight.saturating_sub(1);
-        if period != self.period {
+        if permit.has_said {
             return None;
         }
-        if is_trial {
+        self.hear(config, now, &permit, outcome, rng)
+    }
+
+    /// Hears how a request goes that keeps its place: a connection that has been made may last for days,
+    /// and a trial should not. What is said of it later, or again, does not count.
+    pub fn sample(
+        &mut self,
+        config: &BreakerConfig,
+        now: Instant,
+        permit: &mut Permit,
+        outcome: Outcome,
+        rng: &mut Rng,
+    ) -> Option<BreakerState> {
+        if core::mem::replace(&mut permit.has_said, true) {
+            return None;
+        }
+        self.hear(config, now, permit, Some(outcome), rng)
+    }
+
+    fn hear(
+        &mut self,
+        config: &BreakerConfig,
+        now: Instant,
+        permit: &Permit,
+        outcome: Option<Outcome>,
+        rng: &mut Rng,
+    ) -> Option<BreakerState> {
+        if permit.period != self.period {
+            return None;
+        }
+        if permit.is_trial {
             self.is_trying = false;
         }
         let failed = outcome? != Outcome::Success;

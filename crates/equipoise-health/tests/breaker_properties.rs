@@ -151,3 +151,26 @@ fn one_that_flaps_stays_open_longer_each_time_until_it_was_well_for_a_window() {
     }
     assert_eq!(times, [1, 2, 3, 1, 2]);
 }
+
+/// A connection that has been made may last for days: its trial is over, and it is in flight.
+#[test]
+fn a_trial_that_has_said_how_it_goes_keeps_its_place_and_holds_nobody_up() {
+    let builder = BreakerConfig::builder().consecutive(1).max_in_flight(2).open_time_jitter(0.0);
+    let config = builder.open_time(Duration::from_secs(1)).build().unwrap();
+    let (mut breaker, mut rng) = (CircuitBreaker::new(), Rng::seeded(1));
+    let permit = breaker.try_acquire(&config, Instant::ZERO).unwrap();
+    let _ = breaker.release(&config, Instant::ZERO, permit, Some(FAILED), &mut rng);
+    let now = Instant::from_nanos(2_000_000_000);
+    let mut trial = breaker.try_acquire(&config, now).unwrap();
+    assert!(trial.is_trial());
+    assert_eq!(breaker.try_acquire(&config, now), Err(Refused::Trial));
+    let closed = breaker.sample(&config, now, &mut trial, Outcome::Success, &mut rng);
+    assert_eq!(closed, Some(BreakerState::Closed));
+    let other = breaker.try_acquire(&config, now).unwrap();
+    assert_eq!((breaker.in_flight(), breaker.try_acquire(&config, now)), (2, Err(Refused::Full)));
+    // It has said how it went: how it ends is no second word.
+    assert_eq!(breaker.sample(&config, now, &mut trial, FAILED, &mut rng), None);
+    assert_eq!(breaker.release(&config, now, trial, Some(FAILED), &mut rng), None);
+    assert_eq!((breaker.state(), breaker.in_flight()), (BreakerState::Closed, 1));
+    assert_eq!(breaker.release(&config, now, other, None, &mut rng), None);
+}

@@ -27,7 +27,7 @@ use crate::taken::Taken;
 use crate::target::Target;
 
 /// How many backends are tried for a client at most, one after the other. Where so many are dead one finds them out.
-const MAX_TRIES: usize = 32;
+pub(crate) const MAX_TRIES: usize = 32;
 
 /// What the connections of a pool share.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Service {
         let send = self.pool.send_proxy();
         let alpn = stream.alpn();
         let preamble = send.map(|send| send.preamble(&who, sni, alpn)).unwrap_or_default();
-        let place = match self.pool.admit() {
+        let mut place = match self.pool.admit() {
             Ok(place) => place,
             Err(refused) => {
                 log.failed(refused);
@@ -67,14 +67,21 @@ impl Service {
         let reached = Box::pin(async {
             tokio::select! {
                 biased;
-                reached = self.reach(key, session.as_mut(), &preamble, speaks, log) => reached,
+                reached = self.reach(key, session.as_mut(), &preamble, speaks, log) => Some(reached),
                 // Who has gone is not to wait for a backend, before others who have not.
-                () = stream.broken() => Err(End::BrokenByClient.name().to_owned()),
+                () = stream.broken() => None,
             }
         });
         let reached = reached.await;
-        let taken_by = reached.as_ref().ok().map(|(taken, _)| taken.id());
+        let taken_by = reached.as_ref().and_then(|reached| reached.as_ref().ok());
+        let taken_by = taken_by.map(|(taken, _)| taken.id());
         log.pin = session.as_ref().and_then(|session| session.settle(taken_by));
+        let Some(reached) = reached else {
+            // That says nothing of the pool.
+            drop(place);
+            log.failed(End::BrokenByClient.name());
+            return None;
+        };
         let (taken, backend) = match reached {
             Ok(reached) => reached,
             Err(why) if self.pool.has_retired() => {
@@ -90,7 +97,7 @@ impl Service {
         // then stays, and who breaks off, does not, and would be known too late.
         taken.sample(self.clock.now(), Outcome::Success);
         // The same holds for the pool: a trial of its circuit breaker is not to last as long as a client.
-        place.end(Outcome::Success);
+        place.sample(Outcome::Success);
         let gone = taken.gone();
         let (bytes, first) = (&log.bytes, first.bytes);
         let end = match stream {
@@ -101,7 +108,7 @@ impl Service {
                 Box::pin(self.relay.run(ended_here(*client), first, backend, bytes, gone)).await
             }
         };
-        drop(taken);
+        drop((taken, place));
         match end {
             End::Closed => log.ended(end.name()),
             _ => log.failed(end.name()),

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use equipoise_core::{BackendId, Clock, Failure, Instant, Outcome};
+use equipoise_core::{BackendId, Clock, Failure, Outcome};
 use equipoise_tokio::socket::StreamAddr;
 use equipoise_tokio::udp::{Counters, End, Held, Listener, Serve, Traffic};
 use parking_lot::Mutex;
@@ -20,14 +19,14 @@ use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 
 use crate::NAME;
-use crate::connection::Service;
+use crate::connection::{MAX_TRIES, Service};
 use crate::connection_log::ConnectionLog;
 use crate::seen::Seen;
 use crate::shown::{Shown, ShownListener};
 use crate::taken::Taken;
 use crate::target::Target;
-use crate::udp_full;
 use crate::udp_listener::UdpListener;
+use crate::udp_notices::{self, Unserved};
 
 /// The UDP listeners at work.
 #[derive(Debug)]
@@ -109,7 +108,7 @@ impl Datagrams {
             let at = before.iter().position(|old| old.written.address == listener.address);
             if let Some(old) = at.map(|at| before.swap_remove(at)) {
                 if old.written.config == listener.config {
-                    old.clients.0.store(service);
+                    old.clients.service.store(service);
                     self.running.push(Running { written: listener, ..old });
                 } else {
                     let (socket, counters) = (Arc::clone(&old.socket), Arc::clone(&old.counters));
@@ -137,8 +136,11 @@ impl Datagrams {
         service: Arc<Service>,
         counters: Arc<Counters>,
     ) -> Result<Running, StartError> {
-        let clients =
-            Arc::new(Clients(ArcSwap::new(service), self.guard.clone(), Mutex::default()));
+        let clients = Arc::new(Clients {
+            service: ArcSwap::new(service),
+            guard: self.guard.clone(),
+            unserved: Mutex::default(),
+        });
         let (serve, at) = (Arc::clone(&clients), Arc::clone(&socket));
         let (address, most) = (address_of(&socket)?, written.config.max_sessions);
         let counted = Arc::clone(&counters);
@@ -150,7 +152,7 @@ impl Datagrams {
             tokio::select! {
                 _ = stopped => {}
                 () = guard.stopping() => {}
-                () = udp_full::tell(address, most, &counted) => {}
+                () = udp_notices::tell_when_full(address, most, &counted) => {}
             }
         }));
         Ok(Running { written, socket, clients, counters, _stop: stop })
@@ -166,7 +168,7 @@ impl Running {
     fn shown(&self) -> Result<ShownListener, StartError> {
         Ok(ShownListener {
             address: address_of(&self.socket)?,
-            pool: self.clients.0.load().pool.name.to_string(),
+            pool: self.clients.service.load().pool.name.to_string(),
             max_sessions: self.written.config.max_sessions,
             counters: Arc::clone(&self.counters),
         })
@@ -179,16 +181,20 @@ fn address_of(socket: &UdpSocket) -> Result<SocketAddr, StartError> {
 
 /// Finds backends for the clients of a listener.
 #[derive(Debug)]
-pub(crate) struct Clients(ArcSwap<Service>, Guard, Mutex<Unserved>);
+pub(crate) struct Clients {
+    service: ArcSwap<Service>,
+    /// Shutdown waits until the end of each session is in the log.
+    guard: Guard,
+    unserved: Mutex<Unserved>,
+}
 
 /// A client's session.
 #[derive(Debug)]
 pub(crate) struct Session {
     lease: Taken,
     service: Arc<Service>,
-    place: Mutex<Option<Place>>,
+    place: Mutex<Place>,
     log: ConnectionLog,
-    /// Shutdown waits until its end is in the log.
     _guard: Guard,
 }
 
@@ -201,15 +207,15 @@ impl Serve for Clients {
         local: SocketAddr,
         avoid: Option<BackendId>,
     ) -> Option<(UdpSocket, Session)> {
-        let service = self.0.load_full();
+        let service = self.service.load_full();
         let mut log = service.log(client.into());
         match reach(&service, client, local, avoid, &mut log).await {
             Ok((lease, place, socket)) => {
-                let (_guard, place) = (self.1.clone(), Mutex::new(Some(place)));
+                let (_guard, place) = (self.guard.clone(), Mutex::new(place));
                 Some((socket, Session { lease, service, place, log, _guard }))
             }
             Err(why) => {
-                match self.2.lock().note(service.clock.now()) {
+                match self.unserved.lock().note(service.clock.now()) {
                     Some(0) => log.failed(why),
                     Some(more) => log.failed(format!("{why}; and {more} more since the last line")),
                     None => log.silence(),
@@ -217,26 +223,6 @@ impl Serve for Clients {
                 None
             }
         }
-    }
-}
-
-/// Clients that got no backend. Each datagram of theirs would be a line of the log: one a second will do.
-#[derive(Debug, Default)]
-struct Unserved {
-    told: Option<Instant>,
-    /// How many there were since.
-    more: u64,
-}
-
-impl Unserved {
-    /// How many were left out before this one, if it is to have a line.
-    fn note(&mut self, now: Instant) -> Option<u64> {
-        if self.told.is_some_and(|told| now.since(told) < Duration::from_secs(1)) {
-            self.more += 1;
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.more))
     }
 }
 
@@ -281,6 +267,9 @@ async fn reach(
             Err(_) => {
                 tried.push(lease.id());
                 lease.finish(service.clock.now(), Outcome::Failure(Failure::Connect));
+                if tried.len() >= MAX_TRIES {
+                    return Err(format!("{MAX_TRIES} backends can't be reached"));
+                }
             }
         }
     }
@@ -306,9 +295,7 @@ impl Held for Session {
     fn answered(&self) {
         self.lease.sample(self.service.clock.now(), Outcome::Success);
         // A trial of the pool's circuit breaker is not to last as long as the client.
-        if let Some(place) = self.place.lock().take() {
-            place.end(Outcome::Success);
-        }
+        self.place.lock().sample(Outcome::Success);
     }
 
     async fn gone(&self) {
@@ -318,20 +305,14 @@ impl Held for Session {
     fn end(self, end: End, traffic: &Traffic) {
         // The guard first: it goes last, after the log.
         let Self { _guard, lease, service, place, mut log } = self;
-        let outcome = match end {
-            End::Refused => Outcome::Failure(Failure::Connect),
-            _ => Outcome::Success,
-        };
-        match end {
-            End::Refused => lease.finish(service.clock.now(), outcome),
-            _ => drop(lease),
-        }
-        if let Some(place) = place.into_inner() {
-            match end {
-                End::Refused => place.end(outcome),
-                // Nobody has answered, and perhaps nobody was to: that says nothing of the pool.
-                _ => drop(place),
-            }
+        let place = place.into_inner();
+        if end == End::Refused {
+            let outcome = Outcome::Failure(Failure::Connect);
+            lease.finish(service.clock.now(), outcome);
+            place.end(outcome);
+        } else {
+            // If nobody has answered, perhaps nobody was to: that says nothing of anybody.
+            drop((lease, place));
         }
         log.bytes.from_client.store(traffic.sent_bytes.load(Relaxed), Relaxed);
         log.bytes.from_backend.store(traffic.received_bytes.load(Relaxed), Relaxed);

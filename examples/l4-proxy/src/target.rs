@@ -50,3 +50,24 @@ impl Connections for Target {
         self.closings.told.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_was_on_the_way_when_it_was_closed_finds_that_out() {
+        let target = Target::new(Backend::at(([127, 0, 0, 1], 1).into()));
+        let soon = Duration::from_millis(10);
+        let before = target.closings();
+        assert!(timeout(soon, target.closed(before)).await.is_err());
+        target.clone().close(None);
+        assert!(timeout(soon, target.closed(before)).await.is_ok());
+        // Who comes later is not meant.
+        assert!(timeout(soon, target.closed(target.closings())).await.is_err());
+    }
+}

@@ -1,25 +1,30 @@
 //! Pools at work: resolved backends under a controller, which minds their health.
 
+mod breaker;
 mod renewal;
+mod turns;
 
+pub use self::breaker::Place;
 pub use self::renewal::{Changes, Renewal, Retiring};
+pub use self::turns::Turns;
+
+use self::breaker::Breaker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use equipoise_core::{Admin, BackendId, BoxPolicy, Clock, Health, Outcome, Rng};
+use equipoise_core::{Admin, BackendId, BoxPolicy, Clock, Health};
 use equipoise_hash::compat::Servers;
 use equipoise_hash::{BuildError, Node};
-use equipoise_health::breaker::Permit;
+use equipoise_health::RetryBudget;
 use equipoise_health::monitor::MonitorConfig;
-use equipoise_health::{BreakerConfig, CircuitBreaker, RetryBudget};
-use equipoise_pool::{PickError, Pool};
+use equipoise_pool::Pool;
 use equipoise_tokio::control::{ControlSettings, Controller, Managed, Standing};
 use equipoise_tokio::discovery::Endpoint;
 use equipoise_tokio::probe::{Target, Tcp};
-use equipoise_tokio::queue::{Turn, WaitError, WaitQueue};
+use equipoise_tokio::queue::WaitQueue;
 use equipoise_tokio::socket::StreamAddr;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -49,21 +54,12 @@ pub struct NamedPool<B> {
     clock: Monotonic,
     settings: PoolSettings,
     retries: Mutex<RetryBudget>,
-    breaker: Option<Arc<Breaker>>,
+    breaker: Option<Breaker>,
     queue: Arc<WaitQueue>,
     /// What keeps it healthy, as long as it is used: a request that is under way uses it.
     tasks: Mutex<JoinSet<()>>,
     /// Whether another one has its place.
     retired: AtomicBool,
-}
-
-/// A circuit breaker, shared by all requests of its pool.
-#[derive(Debug)]
-pub struct Breaker {
-    clock: Monotonic,
-    config: BreakerConfig,
-    /// And what jitter is drawn from.
-    state: Mutex<(CircuitBreaker, Rng)>,
 }
 
 /// The tier of backends marked as `backup`: used when none of tier 0 can be.
@@ -122,10 +118,7 @@ impl<B: Connections> NamedPool<B> {
         };
         let control = Controller::new(policy, seed, control_settings(settings), clock, log);
         control.update(backends).map_err(|error| StartError::new(field, error))?;
-        let breaker = health.breaker.map(|config| {
-            let state = Mutex::new((CircuitBreaker::new(), Rng::seeded(seed)));
-            Arc::new(Breaker { clock, config, state })
-        });
+        let breaker = health.breaker.map(|config| Breaker::new(config, clock, seed));
         Ok(Self {
             name: settings.name().into(),
             key,
@@ -217,7 +210,7 @@ impl<B: Connections> NamedPool<B> {
         // All take any backend, or each may want its own.
         let may_overtake = self.key.is_some() || self.sticky.is_some();
         let may_wait = self.queue.config().max > 0;
-        Turns(may_wait.then(|| self.queue.turn(may_overtake)))
+        Turns::new(may_wait.then(|| self.queue.turn(may_overtake)))
     }
 
     /// A request has given its place back.
@@ -230,13 +223,7 @@ impl<B: Connections> NamedPool<B> {
     /// # Errors
     /// Why there is none, in words.
     pub fn admit(&self) -> Result<Place, String> {
-        let Some(breaker) = &self.breaker else { return Ok(Place(None)) };
-        let permit = {
-            let (circuit, _) = &mut *breaker.state.lock();
-            circuit.try_acquire(&breaker.config, breaker.clock.now())
-        };
-        let permit = permit.map_err(|refused| format!("circuit breaker: {refused}"))?;
-        Ok(Place(Some((Arc::clone(breaker), permit))))
+        self.breaker.as_ref().map_or(Ok(Place::default()), Breaker::admit)
     }
 
     /// How it stands, for an operator.
@@ -306,59 +293,6 @@ impl<B: Connections> NamedPool<B> {
         };
         // It may have left meanwhile.
         done.map_err(|_| ActError::Unknown)
-    }
-}
-
-/// A request's turns at looking for a backend.
-#[derive(Debug)]
-pub struct Turns<'a>(Option<Turn<'a>>);
-
-impl Turns<'_> {
-    /// Waits for the next one.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub async fn next(&mut self) -> Result<(), WaitError> {
-        match &mut self.0 {
-            Some(turn) => turn.next().await,
-            None => Ok(()),
-        }
-    }
-
-    /// Whether there may be another one after this.
-    pub const fn may_wait(&self, error: &PickError) -> bool {
-        self.0.is_some() && matches!(error, PickError::Exhausted { full: 1.., .. })
-    }
-
-    /// It has found one.
-    pub fn taken(self) {
-        if let Some(turn) = self.0 {
-            turn.taken();
-        }
-    }
-}
-
-/// A request's place at its pool's circuit breaker, which it gives back when it is dropped.
-#[derive(Debug)]
-pub struct Place(Option<(Arc<Breaker>, Permit)>);
-
-impl Place {
-    /// Says how the request went. One that is dropped without says nothing about the pool.
-    pub fn end(mut self, outcome: Outcome) {
-        self.release(Some(outcome));
-    }
-
-    fn release(&mut self, outcome: Option<Outcome>) {
-        if let Some((breaker, permit)) = self.0.take() {
-            let (circuit, rng) = &mut *breaker.state.lock();
-            circuit.release(&breaker.config, breaker.clock.now(), permit, outcome, rng);
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.release(None);
     }
 }
 

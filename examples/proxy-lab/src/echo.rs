@@ -15,6 +15,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use equipoise_core::Rng;
+
 use crate::demo::{beside, own_address};
 use crate::process::{Lines, collect, signal};
 use crate::wait;
@@ -110,7 +112,7 @@ impl Drop for Process {
 /// Bytes that follow from a seed, and of which no part is like another: what is lost, doubled or changed shows.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    seed: u64,
+    random: Rng,
     at: u64,
     /// The eight bytes around `at`.
     word: u64,
@@ -119,7 +121,7 @@ pub struct Pattern {
 impl Pattern {
     /// From its beginning.
     pub fn new(seed: u64) -> Self {
-        Self { seed: mix(seed), at: 0, word: 0 }
+        Self { random: Rng::seeded(seed), at: 0, word: 0 }
     }
 
     /// How many bytes have been taken.
@@ -142,20 +144,12 @@ impl Pattern {
 
     fn next(&mut self) -> u8 {
         if self.at.is_multiple_of(8) {
-            self.word = mix(self.seed.wrapping_add(self.at / 8));
+            self.word = self.random.next_u64();
         }
         let byte = self.word.to_le_bytes()[(self.at % 8) as usize];
         self.at += 1;
         byte
     }
-}
-
-/// The step and the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
-fn mix(number: u64) -> u64 {
-    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -1,9 +1,15 @@
 //! Reliability: real processes that die and hang, under load and under open connections. `--nocapture` shows
 //! the time-lines.
 
+use std::net::TcpStream;
+use std::time::Duration;
+
+use proxy_lab::backend::Backend;
 use proxy_lab::checks::{Checks, SLACK};
 use proxy_lab::client::Connection;
 use proxy_lab::health::{Bench, Watched};
+use proxy_lab::process::Proxy;
+use proxy_lab::table::ConfigFile;
 use proxy_lab::wait;
 
 use crate::{PROXY, SCRATCH};
@@ -99,4 +105,53 @@ fn drain_leaves_connections_and_disable_closes_them() {
         let reply = Connection::open(watched.proxy.address()).request(GET);
         assert!(reply.text().starts_with("one:"), "no new connection");
     }
+}
+
+/// A pool whose circuit opens after two failures in a row, in front of this backend.
+fn with_breaker(backend: &str, more: &str) -> (ConfigFile, Proxy) {
+    let config = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\npool = \"a\"\n[pools.a]\nbackends = [{backend:?}]\n\
+         [health.passive]\nenabled = false\n\
+         [health.breaker]\nconsecutive = 2\nopen_time_ms = 50\nopen_time_jitter = 0.0\n{more}"
+    );
+    let file = ConfigFile::new(SCRATCH, "breaker", &config);
+    let proxy = Proxy::start(PROXY, 1, ["--config", file.path()]);
+    (file, proxy)
+}
+
+#[test]
+fn a_trial_of_the_circuit_breaker_ends_when_the_backend_is_reached() {
+    let address = proxy_lab::demo::own_address();
+    let (_file, proxy) = with_breaker(&address, "");
+    for _ in 0..2 {
+        Connection::open(proxy.address()).until_closed();
+    }
+    Connection::open(proxy.address()).until_closed();
+    proxy.logged(&["end=\"circuit breaker: the circuit is open"]);
+
+    // It comes up, and the first to reach it stays.
+    let listener = std::net::TcpListener::bind(&address).unwrap();
+    let trial = wait::for_some("a trial", || {
+        let trial = TcpStream::connect(proxy.address()).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        wait::pause(Duration::from_millis(20));
+        Some((listener.accept().ok()?, trial))
+    });
+    let _another = TcpStream::connect(proxy.address()).unwrap();
+    wait::until("another one beside it", || listener.accept().is_ok());
+    drop(trial);
+}
+
+#[test]
+fn the_circuit_breaker_counts_open_connections() {
+    let backend = Backend::named("a");
+    let (_file, proxy) = with_breaker(&backend.address, "max_in_flight = 1\n");
+    let mut open = Connection::open(proxy.address());
+    assert_eq!(open.request(GET).text(), "a");
+    Connection::open(proxy.address()).until_closed();
+    proxy.logged(&["end=\"circuit breaker: "]);
+    drop(open);
+    wait::until("the place to be free", || proxy.times_logged("end=\"closed\"") == 1);
+    let mut next = Connection::open(proxy.address());
+    assert_eq!(next.request(GET).text(), "a");
 }
