@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -63,11 +63,24 @@ impl Socket {
         }
     }
 
+    /// Does `io`, if tokio takes the socket to be ready, and has tokio wait for it to be ready again if `io` fails
+    /// with [`io::ErrorKind::WouldBlock`], as [`TcpStream::try_io`].
+    ///
+    /// # Errors
+    /// Those of `io`; [`io::ErrorKind::WouldBlock`] if the socket is not ready.
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        io: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        either!(self, stream => stream.try_io(interest, io))
+    }
+
     /// Waits until the connection is known to be broken: reset, by TCP. Nothing is read, and an end of what
     /// the peer has to say is no break. For ever where the system does not tell (others than Linux).
     pub async fn broken(&self) {
         #[cfg(target_os = "linux")]
-        let ready = either!(self, stream => stream.ready(tokio::io::Interest::ERROR).await);
+        let ready = either!(self, stream => stream.ready(Interest::ERROR).await);
         // The runtime is being shut down.
         #[cfg(target_os = "linux")]
         if ready.is_ok() {

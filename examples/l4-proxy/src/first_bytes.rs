@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use equipoise_tokio::socket::Socket;
 use socket2::SockRef;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::time::timeout;
 
 use crate::client_hello::{Asked, ClientHello, Progress};
@@ -33,14 +33,17 @@ impl FirstBytes {
     /// # Errors
     /// The client's connection is broken.
     pub(crate) fn at_hand(client: &Socket) -> io::Result<Self> {
-        let mut space = [0; USUAL];
-        // Past tokio, which does not know yet whether there is something.
-        let said = match (&*SockRef::from(client)).read(&mut space) {
-            Ok(said) => said,
-            Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => 0,
-            Err(error) => return Err(error),
-        };
-        Ok(Self { bytes: space[..said].to_vec(), asked: Asked::default() })
+        let (mut space, mut said) = ([0; USUAL], 0);
+        // Tokio takes a socket that was just accepted to be ready. Less than there was room for is all there is:
+        // it is told so, and saves us the system call that finds out.
+        let tried = client.try_io(Interest::READABLE, || {
+            said = (&*SockRef::from(client)).read(&mut space)?;
+            if (1..USUAL).contains(&said) { Err(WouldBlock.into()) } else { Ok(()) }
+        });
+        match tried {
+            Err(error) if !matches!(error.kind(), WouldBlock | Interrupted) => Err(error),
+            _ => Ok(Self { bytes: space[..said].to_vec(), asked: Asked::default() }),
+        }
     }
 
     /// Reads until there is a ClientHello, or can't be one: the client says something else, says no more,
