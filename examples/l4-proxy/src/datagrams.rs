@@ -11,7 +11,7 @@ use equipoise_tokio::socket::StreamAddr;
 use equipoise_tokio::udp::{Counters, End, Held, Listener, Serve, Traffic};
 use parking_lot::Mutex;
 use proxy_kit::connect::is_local;
-use proxy_kit::listen::Inherited;
+use proxy_kit::listen::{Gate, InSession, Inherited};
 use proxy_kit::pools::Place;
 use proxy_kit::shutdown::Guard;
 use proxy_kit::{StartError, log};
@@ -33,6 +33,7 @@ use crate::udp_notices::{self, Unserved};
 pub(crate) struct Datagrams {
     running: Vec<Running>,
     shown: Arc<Shown>,
+    gate: Arc<Gate>,
     guard: Guard,
 }
 
@@ -68,9 +69,9 @@ async fn bind_one(address: SocketAddr) -> Result<UdpSocket, StartError> {
 }
 
 impl Datagrams {
-    /// None yet.
-    pub(crate) fn new(guard: Guard) -> Self {
-        Self { running: Vec::new(), shown: Arc::default(), guard }
+    /// None yet. Each session has a place at the gate.
+    pub(crate) fn new(gate: Arc<Gate>, guard: Guard) -> Self {
+        Self { running: Vec::new(), shown: Arc::default(), gate, guard }
     }
 
     /// What an operator sees of them, now and later.
@@ -138,6 +139,7 @@ impl Datagrams {
     ) -> Result<Running, StartError> {
         let clients = Arc::new(Clients {
             service: ArcSwap::new(service),
+            gate: Arc::clone(&self.gate),
             guard: self.guard.clone(),
             unserved: Mutex::default(),
         });
@@ -183,6 +185,7 @@ fn address_of(socket: &UdpSocket) -> Result<SocketAddr, StartError> {
 #[derive(Debug)]
 pub(crate) struct Clients {
     service: ArcSwap<Service>,
+    gate: Arc<Gate>,
     /// Shutdown waits until the end of each session is in the log.
     guard: Guard,
     unserved: Mutex<Unserved>,
@@ -195,6 +198,7 @@ pub(crate) struct Session {
     service: Arc<Service>,
     place: Mutex<Place>,
     log: ConnectionLog,
+    _in_session: InSession,
     _guard: Guard,
 }
 
@@ -209,10 +213,16 @@ impl Serve for Clients {
     ) -> Option<(UdpSocket, Session)> {
         let service = self.service.load_full();
         let mut log = service.log(client.into());
-        match reach(&service, client, local, avoid, &mut log).await {
-            Ok((lease, place, socket)) => {
+        let reached = match self.gate.try_begin() {
+            Some(in_session) => reach(&service, client, local, avoid, &mut log)
+                .await
+                .map(|(lease, place, socket)| (in_session, lease, place, socket)),
+            None => Err(format!("no file descriptor for it: {}", self.gate)),
+        };
+        match reached {
+            Ok((_in_session, lease, place, socket)) => {
                 let (_guard, place) = (self.guard.clone(), Mutex::new(place));
-                Some((socket, Session { lease, service, place, log, _guard }))
+                Some((socket, Session { lease, service, place, log, _in_session, _guard }))
             }
             Err(why) => {
                 match self.unserved.lock().note(service.clock.now()) {
@@ -304,7 +314,7 @@ impl Held for Session {
 
     fn end(self, end: End, traffic: &Traffic) {
         // The guard first: it goes last, after the log.
-        let Self { _guard, lease, service, place, mut log } = self;
+        let Self { _guard, _in_session, lease, service, place, mut log } = self;
         let place = place.into_inner();
         if end == End::Refused {
             let outcome = Outcome::Failure(Failure::Connect);

@@ -8,7 +8,7 @@
 //! | `routes` | which pool takes which host and protocol |
 //! | `connection` | one client: a backend that can be reached, then the relay |
 //! | `udp_listener` | `[[udp]]`, as it is written and checked |
-//! | `udp_notices` | what the log says of a flood of datagrams |
+//! | `udp_notices` | what the log says of a flood of datagrams, in few lines |
 //! | `datagrams` | UDP: a backend for each client, as TCP has for each connection |
 //! | `shown` | what an operator sees of the UDP listeners |
 //! | `seen` | what a pool's key may be made from |

@@ -10,7 +10,7 @@ use proxy_kit::admin;
 use proxy_kit::clock::Monotonic;
 use proxy_kit::descriptors;
 use proxy_kit::flags::Flags;
-use proxy_kit::listen::{self, Bound, Gate, Inherited, Listening};
+use proxy_kit::listen::{self, Bound, Gate, Inherited, Limit, Listening};
 use proxy_kit::pools::{self, AllPools, NamedPool, Renewal};
 use proxy_kit::run::{Running, report_checked, until_replaced};
 use proxy_kit::shutdown::{Shutdown, Signals};
@@ -55,11 +55,11 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
         pool.start(Target::new).await?;
     }
     let pools = Arc::new(AllPools::new(pools.into_iter().map(Arc::new).collect()));
-    let datagrams = Datagrams::new(shutdown.guard());
+    let descriptors = descriptors::raise();
+    let gate = Gate::new(limit(max_connections, &udp, descriptors));
+    let datagrams = Datagrams::new(Arc::clone(&gate), shutdown.guard());
     let operated = Arc::new(Operated { pools: pools.clone(), udp: datagrams.shown() });
     let admin = admin.map(|admin| admin::start(NAME, admin, operated, shutdown.guard()));
-    let descriptors = descriptors::raise();
-    let gate = Gate::new(most(max_connections, &udp, descriptors));
     let mut listening = Listening::new(Arc::clone(&gate), shutdown.guard()).by(&workers);
     listening.set_keepalive(serving.keepalive.clone());
     let certificates = Arc::new(Keeper::default());
@@ -88,18 +88,14 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     Ok(())
 }
 
-/// How many connections there may be at a time: as many as is configured, or as the descriptors are enough for.
-fn most(
-    configured: Option<usize>,
-    udp: &[UdpListener],
-    descriptors: Option<usize>,
-) -> Option<usize> {
-    let sessions = udp.iter().map(|listener| listener.config.max_sessions).sum();
-    let Some(descriptors) = descriptors else { return configured };
-    if let Some(most) = configured {
+/// How many clients there may be at a time: as many as is configured, or as the descriptors are enough for.
+fn limit(configured: Option<usize>, udp: &[UdpListener], descriptors: Option<usize>) -> Limit {
+    let Some(most) = configured else { return descriptors::limit(descriptors) };
+    if let Some(descriptors) = descriptors {
+        let sessions = udp.iter().map(|listener| listener.config.max_sessions).sum();
         descriptors::warn_of_too_few(NAME, descriptors, most, sessions);
     }
-    configured.or_else(|| Some(descriptors::connections(descriptors, sessions)))
+    Limit::Connections(most)
 }
 
 /// A proxy at work.
@@ -164,7 +160,7 @@ impl Running for Proxy {
         let (pools, changed, retiring) = renewal.commit();
         self.listening.set_keepalive(serving.keepalive.clone());
         self.serving = serving;
-        self.limits.set(most(max_connections, &udp, self.descriptors));
+        self.limits.set(limit(max_connections, &udp, self.descriptors));
         let services = self.switch(&listeners, &pools, terminators, sockets)?;
         self.datagrams.switch(&udp, &services, udp_sockets)?;
         self.pools.replace(pools);

@@ -11,7 +11,8 @@ use tokio::time::sleep;
 /// How often it looks.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Looks for ever whether a listener has as many sessions as it may have. It is told when datagrams of new clients are dropped for that, and when there is room again.
+/// Looks for ever whether a listener has as many sessions as it may have. The log is told when datagrams of new
+/// clients are dropped for that, and when there is room again.
 pub(crate) async fn tell_when_full(address: SocketAddr, most: usize, counters: &Counters) {
     let dropped = || counters.dropped(Dropped::Full);
     loop {

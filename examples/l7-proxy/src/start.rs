@@ -8,7 +8,7 @@ use std::time::Duration;
 use proxy_kit::admin::{self, AdminSettings};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::flags::Flags;
-use proxy_kit::listen::{self, Bound, Gate, Inherited, Listening, Switched};
+use proxy_kit::listen::{self, Bound, Gate, Inherited, Limit, Listening, Switched};
 use proxy_kit::pools::{self, AllPools, NamedPool, Renewal};
 use proxy_kit::run::{Running, report_checked, until_replaced};
 use proxy_kit::settings::listeners_from_flags;
@@ -96,7 +96,7 @@ impl Starting {
         }
         let pools = Arc::new(AllPools::new(pools.into_iter().map(Arc::new).collect()));
         let admin = admin.map(|admin| admin::start(NAME, admin, pools.clone(), shutdown.guard()));
-        let listening = Listening::new(Gate::new(None), shutdown.guard());
+        let listening = Listening::new(Gate::new(Limit::None), shutdown.guard());
         let mut working =
             Working { flags, clock, pools, listening, limit: timeouts.shutdown, admin };
         let proxy = working.proxy(routes, timeouts);

@@ -2,6 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::listen::Limit;
 use crate::log;
 
 /// For listeners, health checks, Redis, the log, and what libraries open.
@@ -18,11 +19,9 @@ pub fn raise() -> Option<usize> {
     limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// How many connections so many descriptors are enough for, two each, beside as many sessions of UDP, one
-/// each. They have half of the descriptors at most.
-pub fn connections(descriptors: usize, sessions: usize) -> usize {
-    let rest = descriptors.saturating_sub(RESERVE);
-    ((rest - sessions.min(rest / 2)) / 2).max(1)
+/// So many are for clients, of so many in all. None: without limit.
+pub fn limit(descriptors: Option<usize>) -> Limit {
+    descriptors.map_or(Limit::None, |all| Limit::Descriptors(all.saturating_sub(RESERVE)))
 }
 
 /// Says so when the limits that are configured promise more than there are descriptors for.
@@ -39,15 +38,6 @@ pub fn warn_of_too_few(program: &str, descriptors: usize, connections: usize, se
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn two_for_each_connection_and_one_for_each_session() {
-        assert_eq!(connections(1_024, 0), 480);
-        assert_eq!(connections(1_024, 160), 400);
-        // Sessions don't get them all.
-        assert_eq!(connections(1_024, 10_000), 240);
-        assert_eq!(connections(10, 10), 1);
-    }
 
     #[test]
     fn all_that_may_be_had_is_had() {

@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 pub use self::accept::accept;
-pub use self::gate::{Entered, Gate};
+pub use self::gate::{Entered, Gate, InSession, Limit};
 pub use self::inherited::Inherited;
 pub use self::listener::Listener;
 

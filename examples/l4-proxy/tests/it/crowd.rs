@@ -16,7 +16,7 @@ use proxy_lab::timeline::{admin_address, until_idle};
 use proxy_lab::usage::Usage;
 use proxy_lab::wait;
 
-use crate::{PROXY, SCRATCH};
+use crate::{PROXY, SCRATCH, udp};
 
 /// How many idle clients: 10,000, or fewer where a process may not have two descriptors for each, beside those of the
 /// other tests.
@@ -85,6 +85,9 @@ fn with_descriptors(most: usize, file: &ConfigFile) -> Proxy {
     Proxy::start("sh", 1, ["-c", &limited, PROXY, "--config", file.path()])
 }
 
+/// What 128 descriptors leave for clients.
+const FOR_64: &str = "for which there are 64 file descriptors, see ulimit -n";
+
 #[test]
 fn there_are_no_more_clients_than_descriptors_for_them_and_their_backends() {
     let backend = Backend::named("ok");
@@ -96,11 +99,36 @@ fn there_are_no_more_clients_than_descriptors_for_them_and_their_backends() {
     let proxy = with_descriptors(128, &file);
     let mut clients = [(); 60].map(|()| Connection::open(proxy.address()));
     clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\n\r\n"));
-    proxy.complained("accept: 32 connections, limits.max_connections; clients wait");
+    proxy.complained(&format!("accept: 32 connections and 0 UDP sessions, {FOR_64}; clients wait"));
     for mut client in clients {
         assert_eq!(client.reply().text(), "ok");
     }
     assert_eq!(proxy.errors().len(), 1, "{:?}", proxy.errors());
+}
+
+#[test]
+fn connections_and_sessions_of_udp_share_the_descriptors() {
+    let (backend, echo) = (Backend::named("ok"), udp::Echo::new("u"));
+    let config = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\npool = \"a\"\n[pools.a]\nbackends = [\"{}\"]\n\
+         [[udp]]\naddress = \"127.0.0.1:0\"\npool = \"u\"\nidle_ms = 3000\n[pools.u]\nbackends = [\"{}\"]\n",
+        backend.address, echo.address
+    );
+    let proxy = with_descriptors(128, &ConfigFile::new(SCRATCH, "descriptors", &config));
+    let line = proxy.logged(&["serving udp "]);
+    let address = line.split_once("serving udp ").unwrap().1.parse().unwrap();
+    let clients = [(); 34].map(|()| udp::Client::new(address));
+    let answered = clients.iter().filter(|client| client.try_ask(b"?").is_some()).count();
+    assert_eq!(answered, 32, "half of the descriptors at most");
+    let why = format!("no file descriptor for it: 0 connections and 32 UDP sessions, {FOR_64}");
+    proxy.logged(&["backend=-", &why]);
+    let mut clients = [(); 20].map(|()| Connection::open(proxy.address()));
+    clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\n\r\n"));
+    proxy.complained(&format!("connections and 32 UDP sessions, {FOR_64}; clients wait"));
+    // Sessions end, and there is room.
+    for mut client in clients {
+        assert_eq!(client.reply().text(), "ok");
+    }
 }
 
 #[test]

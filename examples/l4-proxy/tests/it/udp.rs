@@ -17,14 +17,14 @@ mod shown;
 const SHORT: Duration = Duration::from_millis(200);
 
 /// Answers each datagram with its name and what came. Dropped, nobody listens there.
-struct Echo {
-    address: SocketAddr,
+pub(crate) struct Echo {
+    pub(crate) address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Echo {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
         let (address, stop) = (socket.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
@@ -49,10 +49,10 @@ impl Drop for Echo {
     }
 }
 
-struct Client(UdpSocket);
+pub(crate) struct Client(UdpSocket);
 
 impl Client {
-    fn new(proxy: SocketAddr) -> Self {
+    pub(crate) fn new(proxy: SocketAddr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         // Answers of another address do not come in.
         socket.connect(proxy).unwrap();
@@ -60,7 +60,7 @@ impl Client {
         Self(socket)
     }
 
-    fn try_ask(&self, question: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn try_ask(&self, question: &[u8]) -> Option<Vec<u8>> {
         self.0.send(question).unwrap();
         let mut buffer = vec![0; 65_536];
         let length = self.0.recv(&mut buffer).ok()?;

@@ -9,7 +9,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use super::{Entered, Gate};
+use super::{Entered, Gate, Limit};
 use crate::log;
 use crate::shutdown::Guard;
 
@@ -56,7 +56,7 @@ pub async fn accept<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    accept_at(Gate::new(None), listener.into(), guard, serve).await;
+    accept_at(Gate::new(Limit::None), listener.into(), guard, serve).await;
 }
 
 /// The same, and each connection has a place at the gate.

@@ -1,61 +1,91 @@
-//! How many connections there may be at a time.
+//! How many clients there may be at a time.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::log;
 
-/// Lets in so many connections at a time, over all listeners. The others stay with the system, which
+/// File descriptors of a connection: the client's and the backend's.
+const OF_CONNECTION: usize = 2;
+
+/// What bounds the clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// The system alone.
+    None,
+    /// So many connections at a time. Sessions of UDP have limits of their own.
+    Connections(usize),
+    /// So many file descriptors: a connection takes two, and a session of UDP one. Whoever comes first has
+    /// them, but sessions, whose clients may not even exist, get half of them at most.
+    Descriptors(usize),
+}
+
+/// Lets in so many clients at a time, over all listeners. The connections of others stay with the system, which
 /// accepts them on its own until its backlog is full.
 #[derive(Debug)]
 pub struct Gate {
-    inside: AtomicUsize,
-    most: AtomicUsize,
+    state: Mutex<State>,
     free: Notify,
-    is_told: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    limit: Limit,
+    connections: usize,
+    sessions: usize,
+    /// The log has heard that somebody waits.
+    is_told: bool,
 }
 
 /// A connection's place, which is free when this is dropped.
 #[derive(Debug)]
 pub struct Entered(Arc<Gate>);
 
+/// A place of a session of UDP, which is free when this is dropped.
+#[derive(Debug)]
+pub struct InSession(Arc<Gate>);
+
 impl Gate {
-    /// `None`: as many as the system has file descriptors for.
-    pub fn new(most: Option<usize>) -> Arc<Self> {
-        let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(most.unwrap_or(usize::MAX)));
-        Arc::new(Self { inside, most, free: Notify::new(), is_told: AtomicBool::new(false) })
+    /// With nobody inside.
+    pub fn new(limit: Limit) -> Arc<Self> {
+        let state = State { limit, connections: 0, sessions: 0, is_told: false };
+        Arc::new(Self { state: Mutex::new(state), free: Notify::new() })
     }
 
-    /// From now on it is so many. Those beyond that are not put out.
-    pub fn set(&self, most: Option<usize>) {
-        self.most.store(most.unwrap_or(usize::MAX), SeqCst);
+    /// From now on this is the limit. Those beyond it are not put out.
+    pub fn set(&self, limit: Limit) {
+        self.state.lock().limit = limit;
         self.free.notify_waiters();
-    }
-
-    /// How many are inside.
-    pub fn inside(&self) -> usize {
-        self.inside.load(SeqCst)
     }
 
     /// Waits until there is room, and takes none of it: whoever waits for a client needs no place yet. The log
     /// hears of it when the first one waits after a time in which half of the places were free.
     pub async fn opens(&self) {
-        self.until(|| (self.inside() < self.most.load(SeqCst)).then_some(())).await;
+        self.until(|| self.state.lock().has_room().then_some(())).await;
     }
 
-    /// Takes a place, if there is one.
+    /// Takes a place for a connection, if there is one.
     pub fn try_enter(self: &Arc<Self>) -> Option<Entered> {
-        let most = self.most.load(SeqCst);
-        let enter = |inside| (inside < most).then_some(inside + 1);
-        let entered = self.inside.fetch_update(SeqCst, SeqCst, enter).is_ok();
-        entered.then(|| Entered(Arc::clone(self)))
+        let mut state = self.state.lock();
+        let enters = state.has_room();
+        state.connections += usize::from(enters);
+        enters.then(|| Entered(Arc::clone(self)))
     }
 
     /// Waits for a place; the log hears of it as of [`opens`](Self::opens).
     pub async fn enter(self: &Arc<Self>) -> Entered {
         self.until(|| self.try_enter()).await
+    }
+
+    /// Takes a place for a session of UDP, if there is one.
+    pub fn try_begin(self: &Arc<Self>) -> Option<InSession> {
+        let mut state = self.state.lock();
+        let begins = state.has_room_for_session();
+        state.sessions += usize::from(begins);
+        begins.then(|| InSession(Arc::clone(self)))
     }
 
     async fn until<T>(&self, mut condition: impl FnMut() -> Option<T>) -> T {
@@ -69,25 +99,80 @@ impl Gate {
             if let Some(value) = condition() {
                 return value;
             }
-            if !self.is_told.swap(true, SeqCst) {
-                let most = self.most.load(SeqCst);
-                log::warn(format_args!(
-                    "accept: {most} connections, limits.max_connections; clients wait"
-                ));
+            if !std::mem::replace(&mut self.state.lock().is_told, true) {
+                log::warn(format_args!("accept: {self}; clients wait"));
             }
             free.await;
+        }
+    }
+
+    fn leave(&self, out: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock();
+        out(&mut state);
+        state.is_told &= !state.is_half_free();
+        drop(state);
+        // All: one that finds room need not have a client to take it.
+        self.free.notify_waiters();
+    }
+}
+
+impl State {
+    fn descriptors(&self) -> usize {
+        OF_CONNECTION * self.connections + self.sessions
+    }
+
+    fn has_room(&self) -> bool {
+        match self.limit {
+            Limit::None => true,
+            Limit::Connections(most) => self.connections < most,
+            // One at least: a proxy that serves nobody is none.
+            Limit::Descriptors(most) => {
+                self.connections == 0 || self.descriptors() + OF_CONNECTION <= most
+            }
+        }
+    }
+
+    fn has_room_for_session(&self) -> bool {
+        match self.limit {
+            Limit::None | Limit::Connections(_) => true,
+            Limit::Descriptors(most) => self.sessions < most / 2 && self.descriptors() < most,
+        }
+    }
+
+    fn is_half_free(&self) -> bool {
+        match self.limit {
+            Limit::None => true,
+            Limit::Connections(most) => self.connections < most.div_ceil(2),
+            Limit::Descriptors(most) => self.descriptors() < most.div_ceil(2),
+        }
+    }
+}
+
+/// What the limit is, and how far it is used.
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let State { limit, connections, sessions, .. } = *self.state.lock();
+        match limit {
+            Limit::None => write!(f, "{connections} connections"),
+            Limit::Connections(most) => write!(f, "{most} connections, limits.max_connections"),
+            Limit::Descriptors(most) => write!(
+                f,
+                "{connections} connections and {sessions} UDP sessions, for which there are {most} file descriptors, \
+                 see ulimit -n"
+            ),
         }
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let inside = self.0.inside.fetch_sub(1, SeqCst) - 1;
-        if inside < self.0.most.load(SeqCst).div_ceil(2) {
-            self.0.is_told.store(false, SeqCst);
-        }
-        // All: one that finds room need not have a client to take it.
-        self.0.free.notify_waiters();
+        self.0.leave(|state| state.connections -= 1);
+    }
+}
+
+impl Drop for InSession {
+    fn drop(&mut self) {
+        self.0.leave(|state| state.sessions -= 1);
     }
 }
 
@@ -103,14 +188,19 @@ mod tests {
         timeout(Duration::from_millis(20), gate.enter()).await.ok()
     }
 
+    fn inside(gate: &Gate) -> (usize, usize) {
+        let state = gate.state.lock();
+        (state.connections, state.sessions)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn it_lets_in_as_many_as_it_may() {
-        let gate = Gate::new(Some(2));
+        let gate = Gate::new(Limit::Connections(2));
         let (first, second) = (enters(&gate).await.unwrap(), enters(&gate).await.unwrap());
         assert!(enters(&gate).await.is_none());
         drop(first);
         let third = enters(&gate).await.unwrap();
-        gate.set(Some(1));
+        gate.set(Limit::Connections(1));
         drop(third);
         assert!(enters(&gate).await.is_none(), "there is one inside");
         let waiting = tokio::spawn({
@@ -120,10 +210,44 @@ mod tests {
         tokio::task::yield_now().await;
         drop(second);
         let last = waiting.await.unwrap();
-        assert_eq!(gate.inside(), 1);
-        gate.set(None);
+        assert_eq!(inside(&gate), (1, 0));
+        gate.set(Limit::None);
         assert!(enters(&gate).await.is_some());
         drop(last);
-        assert_eq!(gate.inside(), 0);
+        assert_eq!(inside(&gate), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_and_sessions_share_the_descriptors() {
+        let gate = Gate::new(Limit::Descriptors(8));
+        let sessions: Vec<_> = (0..10).map_while(|_| gate.try_begin()).collect();
+        assert_eq!(sessions.len(), 4, "half of them at most");
+        let connections = (enters(&gate).await.unwrap(), enters(&gate).await.unwrap());
+        assert!(enters(&gate).await.is_none());
+        // A session that ends leaves half a connection's room.
+        let mut sessions = sessions.into_iter();
+        drop(sessions.next());
+        assert!(enters(&gate).await.is_none());
+        drop(sessions.next());
+        let third = enters(&gate).await.unwrap();
+        assert!(gate.try_begin().is_none());
+        drop((sessions, connections));
+        assert_eq!(inside(&gate), (1, 0));
+        drop(third);
+        // Nobody else: all are for connections.
+        let mut connections = Vec::new();
+        while let Some(entered) = gate.try_enter() {
+            connections.push(entered);
+        }
+        assert_eq!((connections.len(), gate.try_begin().is_none()), (4, true));
+        gate.set(Limit::Connections(1));
+        assert!(gate.try_begin().is_some(), "sessions have a limit of their own");
+    }
+
+    #[test]
+    fn one_connection_there_is_whatever_there_is() {
+        let gate = Gate::new(Limit::Descriptors(0));
+        let first = gate.try_enter();
+        assert!(first.is_some() && gate.try_enter().is_none() && gate.try_begin().is_none());
     }
 }
