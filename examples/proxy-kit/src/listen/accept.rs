@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use super::{Entered, Gate, Limit};
@@ -16,6 +17,11 @@ use crate::shutdown::Guard;
 /// How long to wait after an error of `accept`. Without file descriptors it fails again at once,
 /// and a loop without a pause would take a whole core until one is free.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// After so many connections in a row those that were accepted have their turn. More of them at once don't fit in
+/// the core's caches: without turns a connection costs 6 % more where 64 clients come at a time. And fewer are in
+/// hand when a backend dies.
+const TURN: usize = 8;
 
 /// What accepts connections.
 pub(super) trait Accept: Send + Sync + 'static {
@@ -70,6 +76,7 @@ pub(super) async fn accept_at<L: Accept, F>(
 {
     listener.prepare();
     let mut trouble = Trouble::default();
+    let mut in_turn = 0;
     loop {
         let accepted = tokio::select! {
             accepted = async {
@@ -91,6 +98,11 @@ pub(super) async fn accept_at<L: Accept, F>(
                         let gate = Arc::clone(&gate);
                         tokio::spawn(async move { spawn(served, gate.enter().await) });
                     }
+                }
+                in_turn += 1;
+                if in_turn == TURN {
+                    in_turn = 0;
+                    yield_now().await;
                 }
             }
             // The client has gone again: the next one is not worse off.
