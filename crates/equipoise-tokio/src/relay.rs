@@ -27,6 +27,7 @@ mod session;
 mod socket;
 mod stream;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 pub use end::{Bytes, End};
@@ -144,8 +145,8 @@ impl Relay {
         taken_out: impl Future<Output = ()>,
     ) -> End {
         let (mut client, mut backend) = (Armed::new(client), Armed::new(backend));
-        let session = Session::new(client.wire(), first, backend.wire(), &self.pipes, bytes);
-        let end = session.run(self.limits, taken_out).await;
+        let mut session = Session::new(client.wire(), first, backend.wire(), &self.pipes, bytes);
+        let end = session.run(&self.limits, pin!(taken_out)).await;
         if end == End::Closed {
             client.disarm();
             backend.disarm();

@@ -12,7 +12,7 @@ use proxy_kit::clock::Monotonic;
 use proxy_kit::connect::{Backend, Then, is_local};
 use proxy_kit::keys::PoolKey;
 use proxy_kit::peer::Peer;
-use proxy_kit::pools::NamedPool;
+use proxy_kit::pools::{NamedPool, Place};
 use proxy_kit::sticky::Session;
 use proxy_kit::tls::ServerStream;
 use socket2::SockRef;
@@ -39,14 +39,34 @@ pub(crate) struct Service {
     pub(crate) serving: Serving,
 }
 
+/// A client, and the connection to its backend.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    client: ClientStream,
+    /// What the client has said so far.
+    first: Vec<u8>,
+    backend: Socket,
+    taken: Taken,
+    place: Place,
+    service: Arc<Service>,
+}
+
+/// A client has no backend.
+#[derive(Debug)]
+pub(crate) enum NoBackend {
+    /// The log knows why.
+    Over,
+    /// This is why, and another pool has taken the place of the one that was asked.
+    Retired(Opened, String),
+}
+
 impl Service {
-    /// Serves a connection to its end. Gives it back, with the reason, if it has found no backend in a pool
-    /// whose place another one has taken.
-    pub(crate) async fn serve(
-        &self,
+    /// Finds a backend for a client.
+    pub(crate) async fn find(
+        self: Arc<Self>,
         client: Opened,
         log: &mut ConnectionLog,
-    ) -> Option<(Opened, String)> {
+    ) -> Result<Pair, NoBackend> {
         let Opened { stream, who, first } = client;
         let sni = first.asked.sni.as_deref();
         let seen = Seen { client: who.address.ip(), local: who.local, sni };
@@ -58,21 +78,18 @@ impl Service {
             Ok(place) => place,
             Err(refused) => {
                 log.failed(refused);
-                return None;
+                return Err(NoBackend::Over);
             }
         };
         let mut session =
             self.pool.sticky.as_deref().map(|s| s.pins.session(s.of_client(who.address.ip())));
         let speaks = !first.bytes.is_empty();
-        let reached = Box::pin(async {
-            tokio::select! {
-                biased;
-                reached = self.reach(key, session.as_mut(), &preamble, speaks, log) => Some(reached),
-                // Who has gone is not to wait for a backend, before others who have not.
-                () = stream.broken() => None,
-            }
-        });
-        let reached = reached.await;
+        let reached = tokio::select! {
+            biased;
+            reached = self.reach(key, session.as_mut(), &preamble, speaks, log) => Some(reached),
+            // Who has gone is not to wait for a backend, before others who have not.
+            () = stream.broken() => None,
+        };
         let taken_by = reached.as_ref().and_then(|reached| reached.as_ref().ok());
         let taken_by = taken_by.map(|(taken, _)| taken.id());
         log.pin = session.as_ref().and_then(|session| session.settle(taken_by));
@@ -80,17 +97,17 @@ impl Service {
             // That says nothing of the pool.
             drop(place);
             log.failed(End::BrokenByClient.name());
-            return None;
+            return Err(NoBackend::Over);
         };
         let (taken, backend) = match reached {
             Ok(reached) => reached,
             Err(why) if self.pool.has_retired() => {
-                return Some((Opened { stream, who, first }, why));
+                return Err(NoBackend::Retired(Opened { stream, who, first }, why));
             }
             Err(error) => {
                 place.end(Outcome::Failure(Failure::Connect));
                 log.failed(error);
-                return None;
+                return Err(NoBackend::Over);
             }
         };
         // That and how soon it could be reached says something about the backend; how long the client
@@ -98,22 +115,7 @@ impl Service {
         taken.sample(self.clock.now(), Outcome::Success);
         // The same holds for the pool: a trial of its circuit breaker is not to last as long as a client.
         place.sample(Outcome::Success);
-        let gone = taken.gone();
-        let (bytes, first) = (&log.bytes, first.bytes);
-        let end = match stream {
-            ClientStream::Plain(client) => {
-                self.relay.run(client, first, backend, bytes, gone).await
-            }
-            ClientStream::Tls(client) => {
-                Box::pin(self.relay.run(ended_here(*client), first, backend, bytes, gone)).await
-            }
-        };
-        drop((taken, place));
-        match end {
-            End::Closed => log.ended(end.name()),
-            _ => log.failed(end.name()),
-        }
-        None
+        Ok(Pair { client: stream, first: first.bytes, backend, taken, place, service: self })
     }
 
     /// What is known of a connection of this client so far.
@@ -199,7 +201,8 @@ impl Service {
                 request = request.with_key(key);
             }
             let picked = match &mut session {
-                Some(session) => session.pick(self.pool.pool(), &request).await,
+                // In a box: its store may be Redis, and who has no session needs no room for that.
+                Some(session) => Box::pin(session.pick(self.pool.pool(), &request)).await,
                 None => self.pool.pool().pick(&request),
             };
             match picked {
@@ -210,6 +213,25 @@ impl Service {
                 Err(error) if turns.may_wait(&error) => {}
                 Err(error) => return Err(error.to_string()),
             }
+        }
+    }
+}
+
+impl Pair {
+    /// Passes on what both have to say, to the end.
+    pub(crate) async fn relay(self, log: &mut ConnectionLog) {
+        let Self { client, first, backend, taken, place, service } = self;
+        let (relay, bytes, gone) = (&service.relay, &log.bytes, taken.gone());
+        let end = match client {
+            ClientStream::Plain(client) => relay.run(client, first, backend, bytes, gone).await,
+            ClientStream::Tls(client) => {
+                Box::pin(relay.run(ended_here(*client), first, backend, bytes, gone)).await
+            }
+        };
+        drop((taken, place));
+        match end {
+            End::Closed => log.ended(end.name()),
+            _ => log.failed(end.name()),
         }
     }
 }

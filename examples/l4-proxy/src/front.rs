@@ -16,7 +16,7 @@ use proxy_kit::tls::{ServerStream, Terminator};
 
 use crate::client_hello::Asked;
 use crate::config::Listener;
-use crate::connection::Service;
+use crate::connection::{NoBackend, Pair, Service};
 use crate::connection_log::ConnectionLog;
 use crate::first_bytes::FirstBytes;
 use crate::routes::Routes;
@@ -91,38 +91,61 @@ pub(crate) fn load(
 }
 
 impl Serve for Front {
-    async fn serve(front: Arc<ArcSwap<Self>>, client: Socket, from: Peer, guard: Guard) {
-        serve(&front, client, from).await;
-        // Shutdown waits for it.
-        drop(guard);
+    fn serve(
+        fronts: Arc<ArcSwap<Self>>,
+        client: Socket,
+        from: Peer,
+        guard: Guard,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        // In a box of its own, which is gone when it is over: a task has room for the largest of its steps, and a
+        // connection on which nothing happens should not keep that of a search for a backend.
+        let found = Box::pin(find(fronts, client, from));
+        async move {
+            if let Some((pair, mut log)) = found.await {
+                pair.relay(&mut log).await;
+            }
+            // Shutdown waits for it.
+            drop(guard);
+        }
     }
 }
 
-/// Serves a connection to its end.
-async fn serve(fronts: &ArcSwap<Front>, client: Socket, from: Peer) {
+/// Finds a backend for a client.
+async fn find(
+    fronts: Arc<ArcSwap<Front>>,
+    client: Socket,
+    from: Peer,
+) -> Option<(Pair, ConnectionLog)> {
     let front = fronts.load_full();
     let mut log = front.services[front.default].log(from);
     let opened = if front.is_direct {
         front.open_directly(client, from)
     } else {
-        // In a box of its own, which is gone when it is over: a task has room for the largest of its
-        // steps, and a connection that waits should not keep that of a handshake.
+        // Most do without.
         Box::pin(front.open(client, from, &mut log)).await
     };
     drop(front);
     let mut opened = match opened {
         Ok(opened) => opened,
-        Err(why) => return log.failed(why),
+        Err(why) => {
+            log.failed(why);
+            return None;
+        }
     };
     // A reload may have come meanwhile, and may come while the client waits for a backend: the pools that
     // there are now are the ones to ask.
     loop {
         let service = Arc::clone(fronts.load().service(&opened.first.asked));
         log.routed(&service.pool.name);
-        let Some((client, why)) = service.serve(opened, &mut log).await else { return };
+        let (client, why) = match Arc::clone(&service).find(opened, &mut log).await {
+            Ok(pair) => return Some((pair, log)),
+            Err(NoBackend::Over) => return None,
+            Err(NoBackend::Retired(client, why)) => (client, why),
+        };
         let is_current = |front: &Front| Arc::ptr_eq(front.service(&client.first.asked), &service);
         if is_current(&fronts.load()) {
-            return log.failed(why);
+            log.failed(why);
+            return None;
         }
         opened = client;
     }

@@ -35,12 +35,16 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(super) async fn run(mut self, limits: Limits, taken_out: impl Future<Output = ()>) -> End {
-        let mut taken_out = pin!(taken_out);
+    /// By reference, as what a future is called with has room in it for as long as it runs.
+    pub(super) async fn run(
+        &mut self,
+        limits: &Limits,
+        mut taken_out: Pin<&mut impl Future<Output = ()>>,
+    ) -> End {
         // Both wait for an error on a side that is not being read from, where nobody else sees it.
         let mut client_broken = pin!(self.client.broken());
         let mut backend_broken = pin!(self.backend.broken());
-        let mut watch = Watch::new(limits);
+        let mut watch = Watch::new(*limits);
         poll_fn(|cx| {
             if taken_out.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::TakenOut);

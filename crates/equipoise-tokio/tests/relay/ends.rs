@@ -152,12 +152,14 @@ async fn back_pressure_bounds_what_is_in_flight() {
     for relay in [relay(), relay().with_max_pipes(0)] {
         let (client, mut backend, running) = between(&relay).await;
         let sent = stuff(&client).await;
-        let passed = count(&running.bytes.from_client);
+        // A loaded machine may still be about it. Then nothing more is read, and what there is is not all.
+        let mut passed = 0;
+        while passed < count(&running.bytes.from_client) {
+            passed = count(&running.bytes.from_client);
+            sleep(Duration::from_millis(300)).await;
+        }
         // The rest is in the relay, and in the socket buffers before it, which hold less than 8 MiB.
         assert!(sent > passed && sent - passed < 8 << 20, "{sent} {passed}");
-        // Nothing more is read, however long it takes.
-        sleep(Duration::from_millis(100)).await;
-        assert_eq!(count(&running.bytes.from_client), passed);
         drop(client);
         assert_eq!(rest(&mut backend).await.unwrap().len() as u64, sent);
         drop(backend);

@@ -27,7 +27,7 @@ fn idle_clients() -> usize {
     (most / 2).saturating_sub(1_500).clamp(most / 8, 10_000)
 }
 
-/// What an idle connection may take, in KiB. A release build takes 4.
+/// What an idle connection may take, in KiB. A release build takes 3.5.
 const EACH: usize = 12;
 
 #[test]

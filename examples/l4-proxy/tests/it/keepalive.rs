@@ -9,16 +9,21 @@ use proxy_lab::wait;
 
 use crate::{PROXY, SCRATCH};
 
-/// How many established sockets of this port have the timer of keep-alive running, `timer` in proc_net_tcp.
-fn probed(port: u16) -> usize {
+/// When established sockets of this port are probed next, in hundredths of a second from now: those that have the
+/// timer of keep-alive running, `timer` in proc_net_tcp.
+fn timers(port: u16) -> Vec<u64> {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let is_it = |line: &&str| {
+    let timer = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
-        words[1].ends_with(&format!(":{port:04X}"))
-            && words[3] == "01"
-            && words[5].starts_with("02:")
+        let is_it = words[1].ends_with(&format!(":{port:04X}")) && words[3] == "01";
+        let left = words[5].strip_prefix("02:").filter(|_| is_it)?;
+        Some(u64::from_str_radix(left, 16).unwrap())
     };
-    table.lines().skip(1).filter(is_it).count()
+    table.lines().skip(1).filter_map(timer).collect()
+}
+
+fn probed(port: u16) -> usize {
+    timers(port).len()
 }
 
 fn config(backend: &Backend, more: &str) -> String {
@@ -67,6 +72,26 @@ fn both_sides_are_probed_if_that_is_wanted() {
     let mut another = Connection::open(proxy.address());
     assert_eq!(another.request("GET / HTTP/1.1\r\n\r\n").text(), "a");
     assert_eq!(probed(port), 1);
+}
+
+#[test]
+fn what_a_configuration_leaves_out_is_not_what_was_there_before() {
+    const HOURS: u64 = 3 * 60 * 60 * 100;
+    let backend = Backend::named("a");
+    let file =
+        ConfigFile::new(SCRATCH, "keepalive", &config(&backend, "[keepalive]\nidle_s = 32767\n"));
+    let proxy = Proxy::start(PROXY, 1, ["--config", file.path()]);
+    let port = proxy.address().port();
+    let mut connection = Connection::open(proxy.address());
+    assert_eq!(connection.request("GET / HTTP/1.1\r\n\r\n").text(), "a");
+    wait::until("late probes", || timers(port).iter().any(|left| *left > HOURS));
+
+    file.rewrite(&config(&backend, "[keepalive]\nprobes = 2\n"));
+    proxy.signal("HUP");
+    proxy.logged(&["reloaded"]);
+    let mut another = Connection::open(proxy.address());
+    assert_eq!(another.request("GET / HTTP/1.1\r\n\r\n").text(), "a");
+    wait::until("earlier ones", || timers(port).iter().any(|left| *left < HOURS));
 }
 
 #[test]
