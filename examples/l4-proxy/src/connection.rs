@@ -57,7 +57,7 @@ pub(crate) enum NoBackend {
     /// The log knows why.
     Over,
     /// This is why, and another pool has taken the place of the one that was asked.
-    Retired(Opened, String),
+    Retired(Box<Opened>, String),
 }
 
 impl Service {
@@ -102,7 +102,8 @@ impl Service {
         let (taken, backend) = match reached {
             Ok(reached) => reached,
             Err(why) if self.pool.has_retired() => {
-                return Err(NoBackend::Retired(Opened { stream, who, first }, why));
+                let client = Box::new(Opened { stream, who, first });
+                return Err(NoBackend::Retired(client, why));
             }
             Err(error) => {
                 place.end(Outcome::Failure(Failure::Connect));

@@ -147,7 +147,7 @@ async fn find(
             log.failed(why);
             return None;
         }
-        opened = client;
+        opened = *client;
     }
 }
 
