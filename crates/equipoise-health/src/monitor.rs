@@ -93,6 +93,8 @@ pub struct Monitor {
     /// There was no room for a probe that was due: when to look again.
     look_again: Option<Instant>,
     counts: Counts,
+    /// Since when one backend at least has been well.
+    serves_since: Instant,
     panic: Panic,
     guard: Guard,
     sweeper: Sweeper,
@@ -132,6 +134,7 @@ impl Monitor {
             probes: Queue::default(),
             look_again: None,
             counts: Counts::default(),
+            serves_since: Instant::ZERO,
             panic: Panic::default(),
             guard: Guard::new(),
             sweeper: Sweeper::new(),
@@ -451,8 +454,15 @@ impl Monitor {
         if counts != member.counts {
             let others = self.counts.healthy.saturating_sub(u32::from(member.counts.healthy));
             if counts.healthy && !member.counts.healthy {
-                // Where nobody else serves, there is nobody to start slowly beside.
-                member.ramp = (others > 0 && self.config.slow_start.is_some()).then_some(now);
+                if others == 0 {
+                    self.serves_since = now;
+                }
+                // Where nobody else serves, there is nobody to start slowly beside. Nor is there where all have
+                // just begun: one that was found a moment before the others is not to carry them.
+                let served = now.since(self.serves_since);
+                let slow_start = self.config.slow_start.as_ref();
+                let begins = slow_start.is_some_and(|slow| others > 0 && served >= slow.window());
+                member.ramp = begins.then_some(now);
             }
             self.counts.subtract(&member.counts);
             self.counts.add(&counts);

@@ -259,6 +259,23 @@ fn whoever_comes_back_starts_slowly_beside_others_and_at_once_alone() {
 }
 
 #[test]
+fn where_all_have_just_begun_nobody_starts_slowly() {
+    // With checks they are found one after the other, without they are there at once.
+    let unchecked = MonitorConfig { check: None, ..with_all(50, PanicConfig::default()) };
+    for config in [with_all(50, PanicConfig::default()), unchecked] {
+        let mut world = World::of(config, 3);
+        for _ in 0..300 {
+            world.pass(10 * MS);
+            for n in 0..3 {
+                let share = world.published.get(&id(n)).map_or(1.0, |finding| finding.share.get());
+                assert!((share - 1.0).abs() < f64::EPSILON, "{n}: {share}");
+            }
+        }
+        assert!((0..3).all(|n| world.state(n) == State::Up));
+    }
+}
+
+#[test]
 fn panic_does_what_its_name_says_and_is_told() {
     for (mode, want) in [
         (PanicMode::FailOpen, [Health::Up, Health::Up]),

@@ -186,6 +186,20 @@ impl<B: Clone + Send + Sync + 'static, P: Policy + 'static> Controller<B, P> {
         self.operate(|state, now, told| state.set_weight(&self.inner.pool, now, id, weight, told))
     }
 
+    /// Has what operators set at another controller, for the backends of the same names: whether they are enabled,
+    /// and their weights. O(n), of both.
+    pub fn take_over(&self, other: &Self) {
+        let set = other.inner.state.lock().operated();
+        for standing in self.standings() {
+            let Some((admin, weight)) = set.get(&standing.name) else { continue };
+            // It may have left meanwhile.
+            let _ = self.set_admin(standing.status.id, *admin);
+            if let Some(weight) = weight {
+                let _ = self.set_weight(standing.status.id, *weight);
+            }
+        }
+    }
+
     fn operate(
         &self,
         change: impl FnOnce(&mut State<B>, Instant, &mut Vec<Told<B>>) -> Result<(), UpdateError>,

@@ -198,6 +198,13 @@ impl<B: Clone + Send + Sync + 'static> State<B> {
         Ok(())
     }
 
+    /// What operators have set, by the backends' names.
+    pub(super) fn operated(&self) -> HashMap<Arc<str>, (Admin, Option<Weight>)> {
+        let known = self.known.values();
+        let set = known.filter(|known| known.admin != Admin::Enabled || known.weight.is_some());
+        set.map(|known| (Arc::clone(&known.name), (known.admin, known.weight))).collect()
+    }
+
     fn operate(&mut self, now: Instant, id: BackendId, change: impl FnOnce(&mut Operator)) {
         if let Some(mut operator) = self.monitor.operator(id) {
             change(&mut operator);

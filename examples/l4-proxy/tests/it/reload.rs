@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use proxy_lab::backend::Backend;
-use proxy_lab::client::{Connection, get};
+use proxy_lab::client::{Connection, get, raw};
 use proxy_lab::process::Proxy;
 use proxy_lab::table::ConfigFile;
+use proxy_lab::timeline::admin_address;
 use proxy_lab::wait;
 
 use crate::{PROXY, SCRATCH};
@@ -54,6 +55,32 @@ fn other_backends_take_what_is_new_and_open_connections_stay() {
     reload(&proxy, &file, &config(&[&b], "policy = \"least_conn\""));
     proxy.logged(&["reloaded: pools kept 0, changed 1, new 0, gone 0"]);
     assert_eq!(get(proxy.address(), "/").text(), "b");
+}
+
+#[test]
+fn what_an_operator_took_out_stays_out_of_a_changed_pool() {
+    let (a, b) = (Backend::named("a"), Backend::named("b"));
+    let text = |more| {
+        let admin = "[admin]\naddress = \"127.0.0.1:0\"\n";
+        config(&[&a, &b], &format!("{more}\n{admin}"))
+    };
+    let (file, proxy) = start(&text(""));
+    let admin = admin_address(&proxy);
+    let operate = |method, path: &str| {
+        let head = format!("{method} /backends/a{path} HTTP/1.1");
+        let reply = raw(admin, format!("{head}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.text()
+    };
+    operate("POST", &format!("/{}/disable", a.address));
+    operate("POST", &format!("/{}/weight?value=7", b.address));
+    reload(&proxy, &file, &text("policy = \"least_conn\""));
+    proxy.logged(&["reloaded: pools kept 0, changed 1, new 0, gone 0"]);
+    let shown = operate("GET", "");
+    assert!(shown.contains("\"disabled\"") && shown.contains("\"weight\": 7"), "{shown}");
+    for _ in 0..4 {
+        assert_eq!(get(proxy.address(), "/").text(), "b");
+    }
 }
 
 #[test]

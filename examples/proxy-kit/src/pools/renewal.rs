@@ -63,7 +63,7 @@ impl fmt::Display for Changes {
 impl<B: Connections> Renewal<B> {
     /// Resolves all backends, and makes and starts the pools that are new or changed. A changed pool
     /// takes over the sessions and the keys of the one before it where the settings of these are the
-    /// same; the health of its backends it finds out anew.
+    /// same, and what operators have set; the health of its backends it finds out anew.
     ///
     /// # Errors
     /// As [`build`](super::build) and [`NamedPool::start`]; nothing has changed then.
@@ -145,6 +145,11 @@ impl<B: Connections> Renewal<B> {
         }
         for (pool, config) in self.queues {
             pool.queue.set_config(config);
+        }
+        for Replaced { pool: old, .. } in &self.replaced {
+            if let Some(new) = self.made.iter().find(|new| new.name == old.name) {
+                new.control.take_over(&old.control);
+            }
         }
         (self.pools, self.changes, Retiring(self.replaced))
     }
