@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use equipoise_tokio::relay::Relay;
-use proxy_kit::admin;
+use proxy_kit::admin::{self, AdminSettings};
 use proxy_kit::clock::Monotonic;
 use proxy_kit::descriptors;
 use proxy_kit::flags::Flags;
 use proxy_kit::listen::{self, Bound, Gate, Inherited, Limit, Listening};
 use proxy_kit::pools::{self, AllPools, NamedPool, Renewal};
-use proxy_kit::run::{Running, report_checked, until_replaced};
+use proxy_kit::run::{Running, report_checked, report_fixed, until_replaced};
 use proxy_kit::shutdown::{Shutdown, Signals};
 use proxy_kit::tls::{Keeper, Terminator};
 use proxy_kit::workers::Workers;
@@ -41,13 +41,14 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
     }
     let mut inherited = Inherited::from_env()?;
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
-    let workers = Workers::start(workers)?;
+    let (worker_count, workers) = (workers, Workers::start(workers)?);
     let sockets = listen::bind_or_inherit(&addresses, workers.sockets(), &mut inherited)?;
     let udp_sockets = datagrams::bind(&udp, &mut inherited).await?;
     let is_reloaded = cli.flags.config.is_some();
     let signals =
         Signals::install_all(is_reloaded).map_err(|error| StartError::new("signals", error))?;
     keys::announce(NAME, pools.iter());
+    let fixed = (admin.clone(), worker_count);
     let admin = admin.map(|admin| admin.bind(&mut inherited)).transpose()?;
     inherited.close(NAME);
     let shutdown = Shutdown::new();
@@ -77,6 +78,7 @@ pub(crate) async fn start(cli: Cli) -> Result<(), StartError> {
         datagrams,
         serving,
         relay,
+        fixed,
         admin,
     };
     let pools = proxy.pools.now();
@@ -111,6 +113,8 @@ struct Proxy {
     datagrams: Datagrams,
     serving: Serving,
     relay: Relay,
+    /// `[admin]` and `workers`, which are as they were at the start.
+    fixed: (Option<AdminSettings>, usize),
     /// Where operators are served.
     admin: Option<Arc<TcpListener>>,
 }
@@ -148,7 +152,7 @@ impl Proxy {
 
 impl Running for Proxy {
     async fn reload(&mut self) -> Result<String, StartError> {
-        let Settings { listeners, udp, pools, max_connections, serving, .. } =
+        let Settings { listeners, udp, pools, admin, workers, max_connections, serving } =
             Settings::load(&self.flags)?;
         let before = self.pools.now();
         let renewal = Renewal::prepare(&before, &pools, self.clock, Target::new).await?;
@@ -165,6 +169,11 @@ impl Running for Proxy {
         self.datagrams.switch(&udp, &services, udp_sockets)?;
         self.pools.replace(pools);
         retiring.retire();
+        let (admin_before, workers_before) = &self.fixed;
+        report_fixed(
+            NAME,
+            &[("[admin]", admin != *admin_before), ("workers", workers != *workers_before)],
+        );
         Ok(changed.to_string())
     }
 

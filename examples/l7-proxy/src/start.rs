@@ -10,7 +10,7 @@ use proxy_kit::clock::Monotonic;
 use proxy_kit::flags::Flags;
 use proxy_kit::listen::{self, Bound, Gate, Inherited, Limit, Listening, Switched};
 use proxy_kit::pools::{self, AllPools, NamedPool, Renewal};
-use proxy_kit::run::{Running, report_checked, until_replaced};
+use proxy_kit::run::{Running, report_checked, report_fixed, until_replaced};
 use proxy_kit::settings::listeners_from_flags;
 use proxy_kit::shutdown::{Shutdown, Signals};
 use proxy_kit::socket::StreamAddr;
@@ -88,6 +88,7 @@ impl Starting {
         let signals = Signals::install_all(flags.config.is_some());
         let signals = signals.map_err(|error| StartError::new("signals", error))?;
         keys::announce(NAME, pools.iter());
+        let admin_settings = admin.clone();
         let admin = admin.map(|admin| admin.bind(&mut inherited)).transpose()?;
         inherited.close(NAME);
         let shutdown = Shutdown::new();
@@ -97,8 +98,15 @@ impl Starting {
         let pools = Arc::new(AllPools::new(pools.into_iter().map(Arc::new).collect()));
         let admin = admin.map(|admin| admin::start(NAME, admin, pools.clone(), shutdown.guard()));
         let listening = Listening::new(Gate::new(Limit::None), shutdown.guard());
-        let mut working =
-            Working { flags, clock, pools, listening, limit: timeouts.shutdown, admin };
+        let mut working = Working {
+            flags,
+            clock,
+            pools,
+            listening,
+            limit: timeouts.shutdown,
+            admin_settings,
+            admin,
+        };
         let proxy = working.proxy(routes, timeouts);
         say(&working.switch(&listeners, &proxy, sockets)?, greet);
         // A pool that a reload takes out must not live on here.
@@ -120,6 +128,8 @@ struct Working {
     listening: Listening<Proxy>,
     /// For requests in hand at shutdown.
     limit: Duration,
+    /// As they were at the start.
+    admin_settings: Option<AdminSettings>,
     /// Where operators are served.
     admin: Option<Arc<TcpListener>>,
 }
@@ -145,8 +155,7 @@ impl Working {
 
 impl Running for Working {
     async fn reload(&mut self) -> Result<String, StartError> {
-        let Settings { listeners, admin: _, pools, routes, timeouts } =
-            Settings::load(&self.flags)?;
+        let Settings { listeners, admin, pools, routes, timeouts } = Settings::load(&self.flags)?;
         let listeners: Vec<_> = listeners.into_iter().map(StreamAddr::Ip).collect();
         let before = self.pools.now();
         let renewal = Renewal::prepare(&before, &pools, self.clock, make(self.clock)).await?;
@@ -158,6 +167,7 @@ impl Running for Working {
         let proxy = self.proxy(routes, timeouts);
         say(&self.switch(&listeners, &proxy, sockets)?, |_| {});
         retiring.retire();
+        report_fixed(NAME, &[("[admin]", admin != self.admin_settings)]);
         Ok(changes.to_string())
     }
 

@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use equipoise_tokio::proxy_protocol::Source;
 
@@ -41,9 +41,30 @@ impl From<SocketAddr> for Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ip(address) => address.fmt(f),
+            // A client by IPv4 of a listener on `[::]` is the one that it is elsewhere.
+            Self::Ip(address) => match address.ip().to_canonical() {
+                ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()).fmt(f),
+                IpAddr::V6(_) => address.fmt(f),
+            },
             // As nginx says it.
             Self::Unix => f.write_str("unix:"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_written_the_same_at_every_listener() {
+        for (address, written) in [
+            ("192.0.2.1:4321", "192.0.2.1:4321"),
+            ("[::ffff:192.0.2.1]:4321", "192.0.2.1:4321"),
+            ("[fe80::1%3]:4321", "[fe80::1%3]:4321"),
+        ] {
+            assert_eq!(Peer::Ip(address.parse().unwrap()).to_string(), written);
+        }
+        assert_eq!(Peer::Unix.to_string(), "unix:");
     }
 }

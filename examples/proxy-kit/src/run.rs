@@ -41,6 +41,15 @@ pub fn report_checked(program: &str, flags: &Flags) {
     log::line(format_args!("{program}: {source}: ok"));
 }
 
+/// Says which of these settings a reload has read in vain: those that are others than at the start.
+pub fn report_fixed(program: &str, are_others: &[(&str, bool)]) {
+    for (setting, _) in are_others.iter().filter(|(_, is_other)| *is_other) {
+        log::warn(format_args!(
+            "{program}: {setting}: stays as it was at the start; a hand-over takes another"
+        ));
+    }
+}
+
 /// A proxy at work.
 pub trait Running {
     /// Reads the configuration again and does as it says from now on. What it has changed, in words.

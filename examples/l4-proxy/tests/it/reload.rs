@@ -84,6 +84,20 @@ fn what_an_operator_took_out_stays_out_of_a_changed_pool() {
 }
 
 #[test]
+fn what_a_reload_can_not_change_is_named() {
+    let a = Backend::named("a");
+    let text = |workers| format!("workers = {workers}\n{}", config(&[&a], ""));
+    let (file, proxy) = start(&text(1));
+    reload(&proxy, &file, &text(1));
+    assert_eq!(proxy.errors().len(), 0, "{:?}", proxy.errors());
+    let admin = "[admin]\naddress = \"127.0.0.1:0\"\n";
+    reload(&proxy, &file, &format!("{}{admin}", text(2)));
+    for setting in ["[admin]", "workers"] {
+        proxy.complained(&format!("l4-proxy: {setting}: stays as it was at the start"));
+    }
+}
+
+#[test]
 fn what_is_wrong_changes_nothing() {
     let a = Backend::named("a");
     let (file, mut proxy) = start(&config(&[&a], ""));

@@ -20,13 +20,13 @@ pub struct AdminSection {
 }
 
 /// Where the admin server listens, and whom it answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AdminSettings {
     address: SocketAddr,
     token: Option<Token>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 struct Token(String);
 
 impl AdminSettings {

@@ -62,7 +62,7 @@ impl Gate {
     }
 
     /// Waits until there is room, and takes none of it: whoever waits for a client needs no place yet. The log
-    /// hears of it when the first one waits after a time in which half of the places were free.
+    /// hears of it when the first one waits, and when half of the places are free again.
     pub async fn opens(&self) {
         self.until(|| self.state.lock().has_room().then_some(())).await;
     }
@@ -109,8 +109,12 @@ impl Gate {
     fn leave(&self, out: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         out(&mut state);
-        state.is_told &= !state.is_half_free();
+        let is_over = state.is_told && state.is_half_free();
+        state.is_told &= !is_over;
         drop(state);
+        if is_over {
+            log::warn(format_args!("accept: there is room again"));
+        }
         // All: one that finds room need not have a client to take it.
         self.free.notify_waiters();
     }
