@@ -29,7 +29,7 @@ use crate::routes::{RouteSection, Routes};
 use crate::seen::SIGHT;
 use crate::udp_listener::{UdpListener, UdpSection};
 
-/// A TCP proxy.
+/// A load balancer of TCP, Unix sockets and UDP. UDP, TLS, the PROXY protocol and limits are for --config.
 #[derive(Debug, Parser)]
 #[command(name = crate::NAME, version)]
 pub(crate) struct Cli {

@@ -1,4 +1,4 @@
-//! A TCP proxy on Equipoise and tokio.
+//! A proxy of TCP, Unix sockets and UDP on Equipoise and tokio.
 
 use std::process::ExitCode;
 

@@ -24,7 +24,8 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "BACKEND",
-        help = "A backend, as HOST:PORT[,weight=N][,backup][,max=N]; repeat it for several"
+        help = "A backend, as HOST:PORT or unix:/PATH, [,weight=N][,backup][,max=N][,check=PORT]; repeat it for \
+                several"
     )]
     pub backend: Vec<BackendSpec>,
 
@@ -43,8 +44,9 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "KEY",
-        help = "What to pick by, with a policy that picks by a key: client, connection, sni, header=NAME, \
-                cookie=NAME, query=NAME, path=DEPTH, or several with commas between them"
+        help = "What to pick by, with a policy that picks by a key: client, connection, or several with \
+                commas between them; a proxy of TCP knows sni, too, and one of HTTP header=NAME, cookie=NAME, \
+                query=NAME, path=DEPTH"
     )]
     pub key: Option<KeySpec>,
 
